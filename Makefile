@@ -1,0 +1,75 @@
+# `make` alone lists what there is. Every target works on a fresh Debian 12 or 13 with make and git.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := $(CURDIR)/.venv
+export PATH := $(VENV)/bin:$(PATH)
+# What make prints comes in order and at once, in a pipe and in CI too.
+export PYTHONUNBUFFERED := 1
+# uv trusts what this machine trusts, as pip does.
+export UV_SYSTEM_CERTS := 1
+# The project's own playbooks only; nothing of the user's.
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+INVENTORY ?= inventories/local
+SCOPE ?= local
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install what the controller needs: Debian packages (with sudo) and .venv, from the lock
+	@testbench/setup.sh
+
+.PHONY: demo
+demo: setup ## Bring up a host, run site.yml on it, register a user and show what happens
+	@python -m testbench.demo
+
+.PHONY: demo-down
+demo-down: ## Remove what the demo made: hosts, network, mail sink (images stay: make clean)
+	@if [ -x .venv/bin/python ]; then python -m testbench.hosts down; else echo "  nothing to remove"; fi
+
+.PHONY: host
+host: setup ## Bring up the hosts of an inventory only (INVENTORY=… SCOPE=…)
+	@python -m testbench.hosts up --scope $(SCOPE) --inventory $(INVENTORY)
+	@python -m testbench.hosts prepare --scope $(SCOPE) --inventory $(INVENTORY)
+
+.PHONY: test
+test: setup ## Everything that CI runs, with the time of each step at the end
+	@python -m testbench.runner
+
+.PHONY: lint
+lint: setup ## ruff, yamllint, shellcheck, ansible-lint (production profile), collections against their ranges
+	@python -m testbench.lint
+
+.PHONY: test-unit
+test-unit: setup ## Host-free tests
+	@python -m pytest tests
+
+.PHONY: test-sample
+test-sample: setup ## The sample project's own tests, in an environment of their own
+	@test -x .cache/venv-sample/bin/python || uv venv --quiet --python /usr/bin/python3 .cache/venv-sample
+	@uv pip sync --quiet --python .cache/venv-sample/bin/python --require-hashes sample_project/requirements-dev.lock
+	@cd sample_project && ../.cache/venv-sample/bin/python -m pytest
+
+.PHONY: molecule
+molecule: setup ## One Molecule scenario from create to destroy (S=default)
+	@molecule test --scenario-name $(or $(S),default)
+
+.PHONY: lock
+lock: setup ## Pin the newest versions that pyproject.toml allows, with hashes (the sample project's too)
+	@$(COMPILE) --upgrade --group test pyproject.toml --output-file requirements.txt
+	@! grep -nE '://|^-' requirements.txt
+
+.PHONY: docs
+docs: setup ## Write the tables of the roles' README files anew from their argument specs
+	@python tools/role_docs.py
+
+.PHONY: clean
+clean: demo-down ## Remove what make made: hosts, images, environments, caches (not .secrets)
+	@if [ -x .venv/bin/python ]; then python -m testbench.hosts remove-images; fi
+	@rm -rf .venv .cache

@@ -1,0 +1,74 @@
+"""The deployment's configuration file and the credentials that systemd hands to a unit."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CONFIG_VARIABLE = "CELERY_RUNTIME_CONFIG"
+
+
+class ConfigurationError(RuntimeError):
+    """The deployment's configuration is missing or can't be used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The content of the configuration file.
+
+    Attributes:
+        project_settings: dotted name of the project's own settings module.
+        celery_app: what `celery -A` gets.
+        namespace: prefix of Celery's settings in Django's, without the underscore.
+        celery: Celery settings by their lower-case names.
+        django: Django settings by name.
+        database: entries of the default database without its password; empty to leave the project's own.
+        credentials: setting name to credential name; `DATABASE_PASSWORD` stands for the default database's.
+        installed_apps: apps to add where the project lacks them.
+        queues: the queues that some worker consumes.
+    """
+
+    project_settings: str
+    celery_app: str
+    namespace: str = "CELERY"
+    celery: dict[str, Any] = field(default_factory=dict)
+    django: dict[str, Any] = field(default_factory=dict)
+    database: dict[str, Any] = field(default_factory=dict)
+    credentials: dict[str, str] = field(default_factory=dict)
+    installed_apps: list[str] = field(default_factory=list)
+    queues: list[str] = field(default_factory=list)
+
+
+def load() -> Configuration:
+    """Read the file that the environment names.
+
+    Raises:
+        ConfigurationError: the variable isn't set, or the file can't be read.
+    """
+    name = os.environ.get(CONFIG_VARIABLE)
+    if not name:
+        raise ConfigurationError(
+            f"{CONFIG_VARIABLE} is not set: use the application's operator commands, or the project's own settings module"
+        )
+    try:
+        return Configuration(**json.loads(Path(name).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationError(f"{name} can't be used: {error}") from error
+
+
+def credential(name: str) -> str:
+    """Return a credential of this unit (systemd.exec(5), LoadCredential=), without its trailing newline.
+
+    Raises:
+        ConfigurationError: the unit has no credentials, or not this one.
+    """
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not directory:
+        raise ConfigurationError(f"no CREDENTIALS_DIRECTORY, so no credential '{name}': this process was not started by systemd")
+    try:
+        return (Path(directory) / name).read_text().rstrip("\n")
+    except OSError as error:
+        raise ConfigurationError(f"credential '{name}' was not handed to this unit: {error.strerror}") from error

@@ -1,0 +1,43 @@
+"""Lays the deployment's settings over a project's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .configuration import Configuration
+
+DATABASE_PASSWORD = "DATABASE_PASSWORD"  # noqa: S105 (the name of an entry, no password)
+
+
+def celery_settings(configuration: Configuration) -> dict[str, Any]:
+    """Return Celery's settings under the names that Django's settings give them."""
+    return {f"{configuration.namespace}_{name.upper()}": value for name, value in configuration.celery.items()}
+
+
+def overlay(
+    project: Mapping[str, Any], configuration: Configuration, credential: Callable[[str], str]
+) -> dict[str, Any]:
+    """Return the settings to use.
+
+    Args:
+        project: the names of the project's own settings module.
+        configuration: what the deployment says.
+        credential: returns a credential by name.
+    """
+    result = {name: value for name, value in project.items() if name.isupper()}
+    result |= configuration.django
+    result |= celery_settings(configuration)
+    secrets = dict(configuration.credentials)
+    database_password = secrets.pop(DATABASE_PASSWORD, None)
+    result |= {name: credential(source) for name, source in secrets.items()}
+    if configuration.database:
+        default = dict(configuration.database)
+        if database_password:
+            default["PASSWORD"] = credential(database_password)
+        result["DATABASES"] = {**result.get("DATABASES", {}), "default": default}
+    present = list(result.get("INSTALLED_APPS", []))
+    # An app may stand there by its name or by its AppConfig class, such as "reports.apps.ReportsConfig".
+    names = {name.split(".apps.")[0] for name in present}
+    result["INSTALLED_APPS"] = present + [name for name in configuration.installed_apps if name not in names]
+    return result

@@ -1,0 +1,11 @@
+"""The Django settings module of every deployed process: the project's own settings under the deployment's."""
+
+from importlib import import_module
+
+from . import notify
+from .configuration import credential, load
+from .overlay import overlay
+
+_configuration = load()
+globals().update(overlay(vars(import_module(_configuration.project_settings)), _configuration, credential))
+notify.connect()

@@ -1,0 +1,89 @@
+"""Adds what the stack runs a project with to the project's environment, without touching what the project brings.
+
+Prints what it did. Exits with 1, and a line for each reason, when the project's versions aren't supported or don't fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import distributions
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+HERE = Path(__file__).resolve().parent
+# A pinned entry of the lock with its hash lines.
+ENTRY = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?==.*(?:\n[ \t]+.*)*", re.MULTILINE)
+
+
+def installed(environment: Path) -> dict[str, str]:
+    """Return the versions in a virtual environment by canonical name."""
+    folders = [str(path) for path in environment.glob("lib/python*/site-packages")]
+    return {canonicalize_name(item.name): item.version for item in distributions(path=folders)}
+
+
+def supported(text: str) -> list[Requirement]:
+    """Return the ranges of a requirements file without options."""
+    lines = (line.split("#")[0].strip() for line in text.splitlines())
+    return [Requirement(line) for line in lines if line]
+
+
+def unsupported(present: dict[str, str], ranges: list[Requirement]) -> list[str]:
+    """Return a line for each installed package that is out of its range, with both versions."""
+    faults = []
+    for wanted in ranges:
+        version = present.get(canonicalize_name(wanted.name))
+        if version is not None and not wanted.specifier.contains(version, prereleases=True):
+            faults.append(
+                f"{wanted.name} {version} comes from the project's requirements; supported is {wanted.name}{wanted.specifier}. "
+                "Change the project's lock (django_project_requirements)"
+            )
+    return faults
+
+
+def missing(lock: str, present: dict[str, str]) -> str:
+    """Return the entries of a lock, hashes included, whose packages aren't installed."""
+    entries = [match.group(0) for match in ENTRY.finditer(lock) if canonicalize_name(match.group(1)) not in present]
+    return "\n".join(entries) + "\n"
+
+
+def main() -> int:
+    """Check, install, check again."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--environment", type=Path, required=True, help="the project's virtual environment")
+    parser.add_argument("--uv", required=True, help="the command uv")
+    options = parser.parse_args()
+    present = installed(options.environment)
+    faults = unsupported(present, supported((HERE / "requirements.in").read_text()))
+    if "django" not in present:
+        faults.append("Django is not among the project's requirements (django_project_requirements); is it the right file?")
+    if faults:
+        sys.stderr.write("\n".join(faults) + "\n")
+        return 1
+    python = f"--python={options.environment}/bin/python"
+    with tempfile.NamedTemporaryFile("w", suffix=".lock") as lock:
+        lock.write(missing((HERE / "runtime.lock").read_text(), present))
+        lock.flush()
+        command = [options.uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+        result = subprocess.run([*command, "--compile-bytecode", python, f"--requirement={lock.name}"], check=False)  # noqa: S603
+    if result.returncode != 0:
+        return 1
+    check = subprocess.run([options.uv, "pip", "check", python], check=False, capture_output=True, text=True)  # noqa: S603
+    if check.returncode != 0:
+        sys.stderr.write(
+            "what the project brings doesn't fit what it is run with; change the project's lock "
+            f"(django_project_requirements):\n{check.stdout}{check.stderr}"
+        )
+        return 1
+    added = sorted(set(installed(options.environment)) - set(present))
+    sys.stdout.write(f"added: {', '.join(added) or 'nothing'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Users, their registration and the welcome e-mail."""

@@ -1,0 +1,9 @@
+"""The app's configuration."""
+
+from django.apps import AppConfig
+
+
+class DigestsConfig(AppConfig):
+    """The weekly digest."""
+
+    name = "digests"

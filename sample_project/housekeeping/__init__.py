@@ -1,0 +1,1 @@
+"""Cleaning, and an echo for smoke tests."""

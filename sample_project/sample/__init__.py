@@ -1,0 +1,5 @@
+"""The project package; exports the Celery application for `celery -A sample` and `@shared_task`."""
+
+from sample.celery import app as celery_app
+
+__all__ = ["celery_app"]

@@ -1,0 +1,15 @@
+"""All addresses of the site."""
+
+from accounts.views import registered, registration
+from django.contrib import admin
+from django.urls import path
+
+from sample.views import healthz, landing
+
+urlpatterns = [
+    path("", landing, name="landing"),
+    path("register/", registration, name="register"),
+    path("register/done/", registered, name="registered"),
+    path("healthz", healthz, name="healthz"),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,66 @@
+"""The other pages: landing, health, admin."""
+
+import pytest
+from accounts.models import User, WelcomeEmail
+from digests.models import DigestEmail
+from django.db import OperationalError
+from django_celery_beat.models import PeriodicTask
+from django_celery_results.models import TaskResult
+
+
+def test_landing_counts_users(client, db):
+    User.objects.create_user("ada@example.com")
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "1 person has registered" in page.text
+    assert 'href="/register/"' in page.text
+
+
+def test_healthz_ok(client, db):
+    response = client.get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert "no-store" in response["Cache-Control"]
+
+
+def test_healthz_without_the_database(client, monkeypatch, caplog):
+    def refuse(*_):
+        raise OperationalError("could not connect to db.internal as ann")
+
+    monkeypatch.setattr("django.db.backends.base.base.BaseDatabaseWrapper.cursor", refuse)
+    response = client.get("/healthz")
+    assert (response.status_code, response.json()) == (503, {"status": "unavailable"})
+    assert "db.internal" not in response.text
+    assert "db.internal" in caplog.text
+
+
+@pytest.fixture
+def row(db):
+    user = User.objects.create_user("ada@example.com", name="Ada")
+    return WelcomeEmail.objects.create(user=user, status="failed", attempts=4)
+
+
+@pytest.mark.parametrize("model", [User, WelcomeEmail, DigestEmail, TaskResult, PeriodicTask])
+def test_admin_lists(admin_client, row, model):
+    page = admin_client.get(f"/admin/{model._meta.app_label}/{model._meta.model_name}/")
+    assert page.status_code == 200
+
+
+@pytest.mark.parametrize("page", ["/admin/accounts/user/add/", "/admin/accounts/user/{}/change/"])
+def test_admin_edits_users(admin_client, row, page):
+    assert admin_client.get(page.format(row.user_id)).status_code == 200
+
+
+def test_admin_adds_a_user(admin_client, db):
+    data = {"email": "eve@example.com", "name": "Eve", "usable_password": "false"}
+    assert admin_client.post("/admin/accounts/user/add/", data).status_code == 302
+    assert not User.objects.get(email="eve@example.com").has_usable_password()
+
+
+def test_admin_sends_a_failed_mail_again(admin_client, row, broker, django_capture_on_commit_callbacks):
+    action = {"action": "send_again", "_selected_action": [row.pk]}
+    with django_capture_on_commit_callbacks(execute=True):
+        assert admin_client.post("/admin/accounts/welcomeemail/", action).status_code == 302
+    row.refresh_from_db()
+    assert (row.status, row.attempts) == ("pending", 0)
+    assert broker.client.llen("high") == 1
+    assert admin_client.get("/admin/accounts/welcomeemail/add/").status_code == 403

@@ -1,0 +1,98 @@
+"""A real worker process with a real broker."""
+
+import base64
+import json
+import os
+import pickle
+
+import pytest
+from accounts.models import WelcomeEmail
+from celery import states
+from django_celery_results.models import TaskResult
+from housekeeping.tasks import echo
+
+from tests.conftest import SCRATCH, wait_for
+
+
+def result(task_id: str) -> TaskResult:
+    ready = TaskResult.objects.filter(task_id=task_id, status__in=states.READY_STATES)
+    return wait_for(ready.first)
+
+
+@pytest.mark.parametrize("queue", ["high", "default", "low"])
+def test_each_queue_is_served_and_results_are_stored(worker, queue):
+    sent = echo.apply_async(kwargs={"job": {"text": queue, "numbers": [1, 2]}}, queue=queue)
+    stored = result(sent.id)
+    assert json.loads(stored.result) == {"text": queue, "numbers": [1, 2], "sum": 3}
+    assert (stored.status, stored.task_name) == ("SUCCESS", "housekeeping.echo")
+
+
+def test_registering_sends_mail(worker, client, smtp):
+    response = client.post(
+        "/register/", {"email": "ada@example.com", "name": "Ada"}, content_type="application/json"
+    )
+    assert response.status_code == 201
+    stored = wait_for(TaskResult.objects.filter(status="SUCCESS").first)
+    assert json.loads(stored.result) == {"sent": True, "to": "a***@example.com"}
+    assert "ada@" not in f"{stored.task_args} {stored.task_kwargs}"
+    assert [mail["To"] for mail in smtp.messages] == ["ada@example.com"]
+    assert WelcomeEmail.objects.get().status == "sent"
+
+
+def test_wrong_input_fails_and_is_stored(worker):
+    sent = echo.apply_async(kwargs={"job": {"text": 5}})
+    stored = result(sent.id)
+    assert stored.status == "FAILURE"
+    assert "ValidationError" in json.loads(stored.result)["exc_type"]
+
+
+class Exploit:
+    """Runs a command in whoever unpickles it."""
+
+    def __reduce__(self):
+        return os.system, (f"touch {SCRATCH}/exploited",)
+
+
+def pickled(message: dict) -> dict:
+    """Turn a good message into the same with a pickled body."""
+    message["body"] = base64.b64encode(pickle.dumps([[], {"job": Exploit()}, {}])).decode()
+    message["content-type"] = "application/x-python-serialize"
+    message["content-encoding"] = "binary"
+    return message
+
+
+def test_a_pickled_message_is_refused_and_the_worker_goes_on(worker, broker):
+    # One that would have worked, so that only the pickle is what it is refused for. Taken from a queue that
+    # is nobody's.
+    echo.apply_async(kwargs={"job": {}}, queue="nobody")
+    message = json.loads(broker.client.rpop("nobody"))
+    # Proof that the exploit works where it is read.
+    pickle.loads(base64.b64decode(pickled(dict(message))["body"]))  # noqa: S301
+    proof = SCRATCH / "exploited"
+    assert proof.exists()
+    proof.unlink()
+
+    seen = len(worker.lines())
+    broker.client.lpush("default", json.dumps(pickled(message)))
+    wait_for(lambda: any("ContentDisallowed" in line for line in worker.lines()[seen:]))
+    assert (
+        echo.apply_async(kwargs={"job": {}})
+        and result(echo.apply_async(kwargs={"job": {}}).id).status == "SUCCESS"
+    )
+    assert not proof.exists()
+    assert worker.process.poll() is None
+    assert broker.client.llen("default") == 0
+    assert not TaskResult.objects.filter(task_id=message["headers"]["id"]).exists()
+
+
+def test_every_log_line_is_json_and_names_its_task(worker):
+    sent = echo.apply_async(kwargs={"job": {"text": 5}})
+    result(sent.id)
+    lines = wait_for(
+        lambda: [line for line in worker.lines() if "raised unexpected" in line and sent.id in line]
+    )
+    event = json.loads(lines[0])
+    assert event["level"] == "error"
+    assert "Traceback" in event["exception"]
+    for line in worker.lines():
+        assert {"event", "level", "logger", "timestamp"} <= set(json.loads(line))

@@ -15,7 +15,12 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 INVENTORY ?= inventories/local
 SCOPE ?= local
-COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
+# Locks hold for every supported Python, carry hashes, and name no package index.
+export UV_CUSTOM_COMPILE_COMMAND := make lock
+COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links
+LOCKS := requirements.txt sample_project/requirements.lock sample_project/requirements-dev.lock \
+	roles/celery_runtime/files/runtime.lock roles/django_project/files/tools.lock
 
 .PHONY: help
 help: ## List the targets
@@ -61,9 +66,14 @@ molecule: setup ## One Molecule scenario from create to destroy (S=default)
 	@molecule test --scenario-name $(or $(S),default)
 
 .PHONY: lock
-lock: setup ## Pin the newest versions that pyproject.toml allows, with hashes (the sample project's too)
-	@$(COMPILE) --upgrade --group test pyproject.toml --output-file requirements.txt
-	@! grep -nE '://|^-' requirements.txt
+lock: setup ## Pin the newest versions that the ranges allow, with hashes: controller, roles, sample project
+	@$(COMPILE) --group test pyproject.toml -o requirements.txt
+	@$(COMPILE) roles/celery_runtime/files/requirements.in -o roles/celery_runtime/files/runtime.lock
+	@$(COMPILE) roles/django_project/files/tools.in -o roles/django_project/files/tools.lock
+	@cd sample_project && $(COMPILE) pyproject.toml -o requirements.lock
+	@cd sample_project && $(COMPILE) --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+	@if grep -nE '://|^-' $(LOCKS); then echo "A lock names an address." >&2; exit 1; fi
+	@echo "  $(words $(LOCKS)) locks written; make setup installs the controller's"
 
 .PHONY: docs
 docs: setup ## Write the tables of the roles' README files anew from their argument specs

@@ -136,6 +136,8 @@ def show_flower(address: str, task: str, login: str) -> None:
     """Print what Flower says of the task, and that it says nothing without the login."""
     status, _, _ = request(address, FLOWER_PORT, "GET", "/api/workers")
     say(f"  without the login: {paint(str(status), 'green' if status == 401 else 'red')}")
+    if status != 401:
+        raise Problem(f"Flower answered {status} without a login; it should refuse with 401.")
     deadline = time.monotonic() + PATIENCE
     path = f"/api/task/info/{task}"
     while True:

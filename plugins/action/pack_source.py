@@ -80,7 +80,9 @@ def pack(src: Path, names: list[str], archive: Path) -> None:
 
     temporary = archive.with_suffix(f".{os.getpid()}")
     with (
-        gzip.GzipFile(temporary, "wb", compresslevel=6, mtime=0) as stream,
+        temporary.open("wb") as file,
+        # No name and no time in its header.
+        gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as stream,
         tarfile.open(fileobj=stream, mode="w") as tar,
     ):
         for name in names:

@@ -73,7 +73,7 @@ from ansible.module_utils.basic import AnsibleModule
 STARTED = "InactiveExitTimestampMonotonic"
 # A reload changes the unit's state for a moment, but not when it started.
 RELOADED = "StateChangeTimestampMonotonic"
-PROPERTIES = f"LoadState,ActiveState,UnitFileState,NeedDaemonReload,{STARTED},{RELOADED},Job,Result,Type"
+PROPERTIES = f"LoadState,ActiveState,UnitFileState,NeedDaemonReload,DropInPaths,{STARTED},{RELOADED},Job,Result,Type"
 UNIT_FOLDER = Path("/etc/systemd/system")
 JOURNAL_LINES = "40"
 # In this order: what goes away is stopped before what stays is restarted, and nothing is started before it may start at boot.
@@ -100,8 +100,7 @@ class ManagedUnits:
     def run(self) -> None:
         """Treat every unit; exits the module."""
         units = self.module.params["units"]
-        reload_needed = any(self._show(unit["name"])["NeedDaemonReload"] == "yes" for unit in units)
-        if not self.module.check_mode and (reload_needed or self._unknown(units)):
+        if not self.module.check_mode and any(self._is_outdated(unit) for unit in units):
             self._systemctl("daemon-reload")
         for unit in units:
             self._enablement(unit)
@@ -116,8 +115,13 @@ class ManagedUnits:
             self._wait([unit["name"] for unit in units if unit["state"] == "started"])
         self.module.exit_json(changed=any(self.done.values()), **self.done)
 
-    def _unknown(self, units: list[dict[str, Any]]) -> bool:
-        return any(self._show(unit["name"])["LoadState"] == "not-found" for unit in units)
+    def _is_outdated(self, unit: dict[str, Any]) -> bool:
+        """Tell whether systemd has yet to read what is on disk."""
+        shown = self._show(unit["name"])
+        # systemd 252 doesn't see the first drop-in of a unit that it has loaded: NeedDaemonReload stays "no".
+        dropins = [path for path in unit["restart_on"] if path.endswith(".conf") and f"/{unit['name']}.d/" in path]
+        unseen = [path for path in dropins if os.path.exists(path) and path not in shown["DropInPaths"].split()]
+        return shown["NeedDaemonReload"] == "yes" or shown["LoadState"] == "not-found" or bool(unseen)
 
     def _systemctl(self, *arguments: str) -> str:
         code, out, err = self.module.run_command(["systemctl", "--no-ask-password", *arguments])

@@ -205,24 +205,25 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
 
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
-# `expires` on each: after an outage one late run is enough, not the whole backlog. Written to the database
-# when beat starts, so what stands here wins over what was edited in the admin.
+# Each expires: after an outage one late run is enough, not the whole backlog. The option is called
+# expire_seconds here: the database scheduler ignores Celery's own `expires` without a word. What stands here
+# is written to the database when beat starts, and wins over what was edited in the admin.
 CELERY_BEAT_SCHEDULE = {
     "send-pending-welcome-emails": {
         "task": "accounts.send_pending_welcome_emails",
         "schedule": 300,
-        "options": {"expires": 240},
+        "options": {"expire_seconds": 240},
     },
     "send-weekly-digest": {
         # Several times in the morning: each run sends only what this week's earlier ones did not.
         "task": "digests.send_weekly_digest",
         "schedule": crontab(day_of_week="mon", hour="6,8,10", minute=0),
-        "options": {"expires": 3600},
+        "options": {"expire_seconds": 3600},
     },
     "remove-old-files": {
         "task": "housekeeping.remove_old_files",
         "schedule": crontab(hour=3, minute=30),
         "kwargs": {"job": {"days": 7}},
-        "options": {"expires": 6 * 3600},
+        "options": {"expire_seconds": 6 * 3600},
     },
 }

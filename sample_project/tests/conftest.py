@@ -90,7 +90,8 @@ def run(arguments: list[str], **environment: str) -> subprocess.CompletedProcess
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=PROJECT,
-        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"} | environment,
+        # A database of its own even where the test names none: nothing is written beside manage.py.
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": f"sqlite:///{SCRATCH}/x.sqlite3"} | environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -185,6 +186,7 @@ class Worker:
 
     process: subprocess.Popen
     log: Path
+    broker: Broker
 
     def lines(self) -> list[str]:
         """Return what it logged."""
@@ -214,7 +216,7 @@ def worker_process(redis_server: Broker, smtp_server, django_db_setup) -> Iterat
     try:
         wait_for(lambda: "ready." in log.read_text() or process.poll() is not None, 30)
         assert process.poll() is None, log.read_text()
-        yield Worker(process, log)
+        yield Worker(process, log, redis_server)
     finally:
         process.terminate()
         process.wait(20)

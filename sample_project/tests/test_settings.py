@@ -4,6 +4,7 @@ import json
 
 import pytest
 from django.conf import settings
+from django_celery_beat.schedulers import DatabaseScheduler
 from sample.celery import app
 
 from tests.conftest import run
@@ -67,11 +68,14 @@ def test_routes(task, queue):
     assert app.amqp.router.route({}, task)["queue"].name == queue
 
 
-def test_scheduled_tasks_exist_and_expire():
+def test_scheduled_tasks_exist_and_expire_as_beat_sends_them(transactional_db):
     app.loader.import_default_modules()
-    for entry in app.conf.beat_schedule.values():
-        assert entry["task"] in app.tasks
-        assert entry["options"]["expires"] > 0
+    # Beat's own scheduler, which writes the schedule to the database and reads it back.
+    schedule = DatabaseScheduler(app=app).schedule
+    assert set(schedule) == set(app.conf.beat_schedule)
+    for entry in schedule.values():
+        assert entry.task in app.tasks
+        assert entry.options["expires"] > 0
 
 
 def test_production_without_a_secret_key_is_refused():

@@ -4,10 +4,12 @@ import base64
 import json
 import os
 import pickle
+from datetime import datetime
 
 import pytest
 from accounts.models import WelcomeEmail
 from celery import states
+from django.utils import timezone
 from django_celery_results.models import TaskResult
 from housekeeping.tasks import echo
 
@@ -17,6 +19,11 @@ from tests.conftest import SCRATCH, wait_for
 def result(task_id: str) -> TaskResult:
     ready = TaskResult.objects.filter(task_id=task_id, status__in=states.READY_STATES)
     return wait_for(ready.first)
+
+
+def worker_holds(worker) -> list[dict]:
+    """Return the messages that it took and has not acknowledged."""
+    return [json.loads(held)[0] for held in worker.broker.client.hvals("unacked")]
 
 
 @pytest.mark.parametrize("queue", ["high", "default", "low"])
@@ -37,6 +44,19 @@ def test_registering_sends_mail(worker, client, smtp):
     assert "ada@" not in f"{stored.task_args} {stored.task_kwargs}"
     assert [mail["To"] for mail in smtp.messages] == ["ada@example.com"]
     assert WelcomeEmail.objects.get().status == "sent"
+
+
+def test_a_refusal_that_can_pass_is_retried_by_the_worker(worker, client, smtp):
+    smtp.replies[:] = ["451 try later"]
+    client.post("/register/", {"email": "ada@example.com", "name": "Ada"}, content_type="application/json")
+    stored = wait_for(TaskResult.objects.filter(status="RETRY").first)
+    assert "TransientMailError" in stored.result
+    assert WelcomeEmail.objects.get().status == "pending"
+    # The retry waits in the worker, unacknowledged, so that a crash cannot lose it.
+    waiting = wait_for(lambda: [m for m in worker_holds(worker) if m["headers"]["id"] == stored.task_id])
+    assert waiting[0]["headers"]["retries"] == 1
+    seconds = (datetime.fromisoformat(waiting[0]["headers"]["eta"]) - timezone.now()).total_seconds()
+    assert 50 < seconds <= 90
 
 
 def test_wrong_input_fails_and_is_stored(worker):

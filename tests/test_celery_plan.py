@@ -1,0 +1,113 @@
+"""The plan of the worker pools, over a table of hosts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from celery_plan import celery_plan, effective_cpus, share_out
+from hypothesis import given
+from hypothesis import strategies as st
+
+QUEUES = ["high", "default", "low", "mail", "reports"]
+DEFAULTS = {
+    "soft_time_limit": 900,
+    "time_limit": 1800,
+    "child_memory_mib": 256,
+    "max_tasks_per_child": 1000,
+    "prefetch_multiplier": 1,
+    "processes_per_cpu": 1.0,
+    "memory_share": 0.5,
+}
+TWO = [{"name": "high", "queues": ["high"], "weight": 1}, {"name": "main", "queues": ["default", "low"], "weight": 2}]
+ONE = [{"name": "all", "queues": QUEUES}]
+FIVE = [{"name": queue, "queues": [queue]} for queue in QUEUES]
+PLENTY = 262144
+
+
+def plan(pools: list[dict[str, Any]], cpus: int = 4, quota: float = 0, memory: int = PLENTY, **changes: Any) -> dict[str, Any]:
+    facts = {"cpus": cpus, "cpu_quota": quota, "memory_mib": memory}
+    return celery_plan(pools, facts, QUEUES, DEFAULTS | changes)
+
+
+def counts(*arguments: Any, **options: Any) -> dict[str, int]:
+    result = plan(*arguments, **options)
+    assert result["errors"] == []
+    return {pool["name"]: pool["concurrency"] for pool in result["pools"]}
+
+
+@pytest.mark.parametrize(
+    ("pools", "facts", "expected"),
+    [
+        pytest.param(TWO, {"cpus": 1}, {"high": 1, "main": 1}, id="1 core: one process a pool all the same"),
+        pytest.param(TWO, {"cpus": 2}, {"high": 1, "main": 1}, id="2 cores"),
+        pytest.param(TWO, {"cpus": 4}, {"high": 1, "main": 3}, id="4 cores, shared 1 to 2"),
+        pytest.param(TWO, {"cpus": 64}, {"high": 21, "main": 43}, id="64 cores"),
+        pytest.param(TWO, {"cpus": 64, "quota": 2.5}, {"high": 1, "main": 1}, id="64 cores, a quota of 2.5"),
+        pytest.param(TWO, {"cpus": 64, "quota": 6.0}, {"high": 2, "main": 4}, id="64 cores, a quota of 6"),
+        pytest.param(TWO, {"cpus": 4, "quota": 0.5}, {"high": 1, "main": 1}, id="less than one CPU"),
+        pytest.param(TWO, {"cpus": 16, "memory": 4096}, {"high": 4, "main": 4}, id="16 cores, memory for 8"),
+        pytest.param(TWO, {"cpus": 16, "memory": 600}, {"high": 1, "main": 1}, id="little memory: never below 1"),
+        pytest.param(ONE, {"cpus": 8}, {"all": 8}, id="one pool gets everything"),
+        pytest.param(FIVE, {"cpus": 2}, dict.fromkeys(QUEUES, 1), id="five pools on 2 cores"),
+        pytest.param(FIVE, {"cpus": 12}, {"high": 3, "default": 3, "low": 2, "mail": 2, "reports": 2}, id="five pools on 12"),
+    ],
+)
+def test_concurrency(pools: list[dict[str, Any]], facts: dict[str, Any], expected: dict[str, int]) -> None:
+    assert counts(pools, **facts) == expected
+
+
+def test_a_fixed_concurrency_is_kept_and_its_memory_is_reckoned_with() -> None:
+    pools = [{"name": "io", "queues": ["mail"], "concurrency": 6}, {"name": "cpu", "queues": ["default"]}]
+    assert counts(pools, cpus=8) == {"io": 6, "cpu": 8}
+    assert counts(pools, cpus=8, memory=4096) == {"io": 6, "cpu": 2}
+
+
+def test_too_little_memory_is_said() -> None:
+    result = plan(TWO, cpus=16, memory=600)
+    assert result["bounded_by"] == "memory"
+    assert "raise celery_worker_memory_share" in result["warnings"][0]
+    assert "512 MiB" in plan(TWO, cpus=4, memory=400)["errors"][0]
+
+
+def test_limits_of_a_pool_override_the_defaults() -> None:
+    pool = {"name": "slow", "queues": ["low"], "soft_time_limit": 3000, "time_limit": 3600, "child_memory_mib": 512}
+    planned = plan([pool], cpus=2)["pools"][0]
+    assert (planned["soft_time_limit"], planned["time_limit"], planned["child_memory_mib"]) == (3000, 3600, 512)
+    assert planned["memory_max_mib"] == 256 + 2 * 2 * 512
+
+
+@pytest.mark.parametrize(
+    ("pools", "words"),
+    [
+        ([], ["celery_worker_pools is empty"]),
+        ([{"name": "a", "queues": []}], ["queues is empty", "celery_worker_pools[0]"]),
+        ([{"name": "a"}], ["queues is empty"]),
+        ([{"name": "a", "queues": ["nope"]}], ["'nope' is not declared", "stack_queues"]),
+        ([{"name": "a", "queues": ["low"]}, {"name": "a", "queues": ["high"]}], ["'a' is used twice"]),
+        ([{"name": "A b", "queues": ["low"]}], ["name must be"]),
+        ([{"name": "a", "queues": ["low"], "weight": 1, "concurrency": 2}], ["both weight and concurrency"]),
+        ([{"name": "a", "queues": ["low"], "weight": 0}], ["weight is 0"]),
+        ([{"name": "a", "queues": ["low"], "concurrency": 1.5}], ["whole number"]),
+        ([{"name": "a", "queues": ["low"], "concurency": 1}], ["unknown key 'concurency'", "concurrency"]),
+        ([{"name": "a", "queues": ["low"], "soft_time_limit": 2000}], ["soft_time_limit (2000)", "time_limit (1800)"]),
+    ],
+)
+def test_wrong_pools_are_named_with_their_fix(pools: list[dict[str, Any]], words: list[str]) -> None:
+    text = "; ".join(plan(pools)["errors"])
+    for word in words:
+        assert word in text
+
+
+@given(st.integers(0, 200), st.lists(st.floats(0.01, 100), min_size=1, max_size=8))
+def test_shares_are_never_below_one_and_add_up(total: int, weights: list[float]) -> None:
+    shares = share_out(total, weights)
+    assert min(shares) >= 1
+    assert sum(shares) == max(total, len(weights))
+
+
+@given(st.integers(1, 256), st.floats(0, 256))
+def test_cpus_are_at_least_one_and_within_both_limits(cpus: int, quota: float) -> None:
+    effective = effective_cpus(cpus, quota)
+    assert 1 <= effective <= cpus
+    assert quota == 0 or effective <= max(1, quota)

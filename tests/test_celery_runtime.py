@@ -1,0 +1,109 @@
+"""The parts of the runtime that need neither Django nor Celery: the overlay, the configuration, the installer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import install
+import pytest
+from celery_runtime import configuration
+from celery_runtime.configuration import Configuration, ConfigurationError
+from celery_runtime.overlay import overlay
+from packaging.requirements import Requirement
+
+PROJECT = {
+    "DEBUG": False,
+    "CELERY_TASK_TIME_LIMIT": 5,
+    "EMAIL_PORT": 25,
+    "INSTALLED_APPS": ["django.contrib.admin", "django_celery_beat.apps.BeatConfig"],
+    "DATABASES": {"default": {"ENGINE": "sqlite3"}, "replica": {"ENGINE": "x"}},
+    "lower_case": "no setting",
+}
+
+
+def secret(name: str) -> str:
+    return f"secret of {name}"
+
+
+def configured(**changes: object) -> Configuration:
+    return Configuration(project_settings="p.settings", celery_app="p", **changes)
+
+
+def test_the_deployment_s_settings_win_and_the_others_stay() -> None:
+    result = overlay(PROJECT, configured(celery={"task_time_limit": 1800}, django={"EMAIL_PORT": 2525}), secret)
+    assert result["CELERY_TASK_TIME_LIMIT"] == 1800
+    assert result["EMAIL_PORT"] == 2525
+    assert result["DEBUG"] is False
+    assert "lower_case" not in result
+
+
+def test_another_namespace_is_the_project_s_choice() -> None:
+    result = overlay(PROJECT, configured(namespace="QUEUE", celery={"task_time_limit": 7}), secret)
+    assert result["QUEUE_TASK_TIME_LIMIT"] == 7
+    assert result["CELERY_TASK_TIME_LIMIT"] == 5
+
+
+def test_credentials_become_settings_and_the_database_s_password() -> None:
+    result = overlay(
+        PROJECT,
+        configured(database={"ENGINE": "pg"}, credentials={"SECRET_KEY": "key", "DATABASE_PASSWORD": "db"}),
+        secret,
+    )
+    assert result["SECRET_KEY"] == "secret of key"
+    assert result["DATABASES"] == {"default": {"ENGINE": "pg", "PASSWORD": "secret of db"}, "replica": {"ENGINE": "x"}}
+    assert "DATABASE_PASSWORD" not in result
+
+
+def test_missing_apps_are_added_once() -> None:
+    result = overlay(PROJECT, configured(installed_apps=["django_celery_beat", "django_celery_results"]), secret)
+    assert result["INSTALLED_APPS"] == [*PROJECT["INSTALLED_APPS"], "django_celery_results"]
+    assert len(PROJECT["INSTALLED_APPS"]) == 2
+
+
+def test_configuration_is_read_from_the_named_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"project_settings": "p.settings", "celery_app": "p", "queues": ["a"]}))
+    monkeypatch.setenv(configuration.CONFIG_VARIABLE, str(file))
+    assert configuration.load().queues == ["a"]
+    file.write_text("{")
+    with pytest.raises(ConfigurationError, match="can't be used"):
+        configuration.load()
+    monkeypatch.delenv(configuration.CONFIG_VARIABLE)
+    with pytest.raises(ConfigurationError, match="is not set"):
+        configuration.load()
+
+
+def test_a_credential_is_read_or_its_absence_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_text("value\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert configuration.credential("key") == "value"
+    with pytest.raises(ConfigurationError, match="'other' was not handed"):
+        configuration.credential("other")
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    with pytest.raises(ConfigurationError, match="not started by systemd"):
+        configuration.credential("key")
+
+
+RANGES = [Requirement("celery[redis]>=5.7,<5.8"), Requirement("kombu>=5.7,<5.8")]
+
+
+def test_an_unsupported_version_is_named_with_the_range() -> None:
+    assert install.unsupported({"celery": "5.7.1", "django": "5.2"}, RANGES) == []
+    (fault,) = install.unsupported({"celery": "5.4.0"}, RANGES)
+    assert "celery 5.4.0" in fault
+    assert ">=5.7" in fault
+    assert "django_project_requirements" in fault
+
+
+def test_only_what_is_missing_is_taken_from_the_lock() -> None:
+    lock = "a==1.0 \\\n    --hash=sha256:aa\nB_c[x]==2.0 ; python_version > '3' \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\n    # via a\n"
+    assert install.missing(lock, {"b-c": "1.9"}) == "a==1.0 \\\n    --hash=sha256:aa\n"
+    assert "--hash=sha256:cc" in install.missing(lock, {"a": "1.0"})
+
+
+def test_the_lock_satisfies_the_supported_ranges() -> None:
+    here = Path(install.__file__).parent
+    pinned = dict(line.split()[0].split("==") for line in (here / "runtime.lock").read_text().splitlines() if "==" in line.split(" ")[0])
+    for wanted in install.supported((here / "requirements.in").read_text()):
+        assert wanted.specifier.contains(pinned[wanted.name]), wanted

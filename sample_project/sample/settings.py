@@ -180,8 +180,8 @@ CELERY_TASK_PUBLISH_RETRY_POLICY = {
 
 # Names and arguments in the admin's list of results. They hold identifiers, never addresses or secrets.
 CELERY_RESULT_EXTENDED = True
-# Set, it would make beat delete all old results in one transaction; `manage.py remove_old_results` does it in
-# chunks.
+# Set, it would make beat delete all old results in one transaction, which fails when there are very many. A
+# deployed project has a timer that does it in chunks.
 CELERY_RESULT_EXPIRES = None
 
 # Exchange and key named, because a bare Queue("x") is bound to the default queue's key and shares its

@@ -2,12 +2,8 @@
 
 import os
 import time
-from datetime import timedelta
 
 import pytest
-from django.core.management import CommandError, call_command
-from django.utils import timezone
-from django_celery_results.models import TaskResult
 from housekeeping.tasks import echo, remove_old_files
 from pydantic import ValidationError
 
@@ -85,14 +81,3 @@ def test_echo():
     assert echo(job={"text": "hi", "numbers": [1, 2]}) == {"text": "hi", "numbers": [1, 2], "sum": 3}
     with pytest.raises(ValidationError):
         echo(job={"text": "x" * 201})
-
-
-def test_old_results_are_removed_in_chunks(db, django_assert_max_num_queries, capsys):
-    for number in range(7):
-        TaskResult.objects.create(task_id=f"{number}", status="SUCCESS")
-    TaskResult.objects.filter(task_id__lt="5").update(date_done=timezone.now() - timedelta(days=31))
-    call_command("remove_old_results", chunk=2, pause=0)
-    assert capsys.readouterr().out == "5 results deleted\n"
-    assert sorted(TaskResult.objects.values_list("task_id", flat=True)) == ["5", "6"]
-    with pytest.raises(CommandError):
-        call_command("remove_old_results", days=0)

@@ -26,49 +26,66 @@ ansible_facts:
     cgroup_memory_mib: {description: "Memory limit in MiB. 0: no limit.", type: int}
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-ROOT = Path("/sys/fs/cgroup")
 # Version 1 shows "no limit" as the highest page-aligned 63-bit number; no host has a PiB.
 ABSURD_BYTES = 2**50
 
 
-def _words(*relative: str) -> list[str]:
-    """Return the words of the first of these files that can be read."""
-    for name in relative:
-        try:
-            return (ROOT / name).read_text().split()
-        except OSError:
-            continue
-    return []
+class Cgroups:
+    """The control groups that the init process is in, from its own up to the root (cgroups(7)).
 
+    Every one of them may set a limit, and the lowest counts. In a container, or where the namespace is private, the first path
+    below may already be the root.
+    """
 
-def cpu_quota() -> float:
-    """Return the quota in CPUs, 0.0 when there is none (cgroup v2: cpu.max; v1: cpu.cfs_quota_us)."""
-    words = _words("cpu.max")
-    if len(words) == 2 and words[0] != "max":
-        return int(words[0]) / int(words[1])
-    quota = _words("cpu/cpu.cfs_quota_us", "cpu,cpuacct/cpu.cfs_quota_us")
-    period = _words("cpu/cpu.cfs_period_us", "cpu,cpuacct/cpu.cfs_period_us")
-    if quota and period and int(quota[0]) > 0:
-        return int(quota[0]) / int(period[0])
-    return 0.0
+    def __init__(self, mounts: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/1/cgroup")) -> None:
+        self.mounts = mounts
+        lines = (line.split(":", 2) for line in membership.read_text().splitlines())
+        # Controller to path; version 2 has one line, with no controller named.
+        self.paths = {name: path for _, names, path in lines for name in names.split(",")}
 
+    def _folders(self, controller: str) -> Iterator[Path]:
+        """Yield the folders of a controller in either version."""
+        for mount, path in (
+            (self.mounts, self.paths.get("")),
+            (self.mounts / "unified", self.paths.get("")),
+            (self.mounts / controller, self.paths.get(controller)),
+        ):
+            if path is not None:
+                own = mount / path.lstrip("/")
+                yield from (own, *(parent for parent in own.parents if parent.is_relative_to(mount)))
 
-def memory_mib() -> int:
-    """Return the limit in MiB, 0 when there is none (cgroup v2: memory.max; v1: memory.limit_in_bytes)."""
-    words = _words("memory.max", "memory/memory.limit_in_bytes")
-    if words and words[0] != "max" and int(words[0]) < ABSURD_BYTES:
-        return int(words[0]) // 2**20
-    return 0
+    def _read(self, controller: str, name: str) -> Iterator[tuple[Path, list[str]]]:
+        for folder in self._folders(controller):
+            try:
+                yield folder, (folder / name).read_text().split()
+            except OSError:
+                continue
+
+    def cpu_quota(self) -> float:
+        """Return the quota in CPUs, 0.0 when there is none (version 2: cpu.max; version 1: cpu.cfs_quota_us)."""
+        quotas = [int(words[0]) / int(words[1]) for _, words in self._read("cpu", "cpu.max") if words[0] != "max"]
+        for folder, words in self._read("cpu", "cpu.cfs_quota_us"):
+            if int(words[0]) > 0:
+                quotas.append(int(words[0]) / int((folder / "cpu.cfs_period_us").read_text()))
+        return round(min(quotas, default=0.0), 3)
+
+    def memory_mib(self) -> int:
+        """Return the limit in MiB, 0 when there is none (version 2: memory.max; version 1: memory.limit_in_bytes)."""
+        limits = [int(words[0]) for _, words in self._read("memory", "memory.max") if words[0] != "max"]
+        limits += [int(words[0]) for _, words in self._read("memory", "memory.limit_in_bytes")]
+        return min((limit for limit in limits if limit < ABSURD_BYTES), default=0) // 2**20
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    facts = {"cgroup_cpu_quota": round(cpu_quota(), 3), "cgroup_memory_mib": memory_mib()}
+    groups = Cgroups()
+    facts = {"cgroup_cpu_quota": groups.cpu_quota(), "cgroup_memory_mib": groups.memory_mib()}
     module.exit_json(changed=False, ansible_facts=facts)
 
 

@@ -111,6 +111,9 @@ class ManagedFiles:
         """Plan, validate, then change; exits the module."""
         params = self.module.params
         wanted = params["files"]
+        for item in [*params["directories"], *wanted]:
+            # An account that doesn't exist is found before the first file has changed.
+            self._ids(item)
         stale = [item for item in wanted if self._content_differs(item)]
         if params["validate"] and stale:
             self._validate(wanted, params["validate"])
@@ -159,8 +162,8 @@ class ManagedFiles:
             self.module.fail_json(msg=f"{error.args[0]}: no such account or group on this host")
             raise
 
-    def _fix_attributes(self, path: str, item: dict[str, Any]) -> None:
-        status = os.stat(path, follow_symlinks=False)
+    def _fix_attributes(self, path: Path, item: dict[str, Any]) -> None:
+        status = path.lstat()
         uid, gid = self._ids(item)
         mode = int(item["mode"], 8)
         wrong_owner = (uid, gid) not in ((-1, -1), (status.st_uid, status.st_gid))
@@ -172,95 +175,95 @@ class ManagedFiles:
             return
         if wrong_owner:
             os.chown(path, uid, gid, follow_symlinks=False)
-        os.chmod(path, mode)
+        path.chmod(mode)
 
     def _directory(self, item: dict[str, Any]) -> None:
-        path = item["path"]
-        if not os.path.isdir(path) or os.path.islink(path):
+        path = Path(item["path"])
+        if not path.is_dir() or path.is_symlink():
             if os.path.lexists(path):
                 self.module.fail_json(msg=f"{path} exists and is no directory")
             self._note(path, "", "(directory)\n")
             if self.module.check_mode:
                 return
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            os.mkdir(path, 0o700)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700)
         self._fix_attributes(path, item)
 
     def _file(self, item: dict[str, Any], stale: bool) -> None:
-        dest = item["dest"]
+        dest = Path(item["dest"])
         if not stale:
             self._fix_attributes(dest, item)
             return
-        before = Path(dest).read_text(errors="replace") if os.path.isfile(dest) else ""
+        before = dest.read_text(errors="replace") if dest.is_file() else ""
         if item["sensitive"]:
-            self._note(dest, HIDDEN if before else "", HIDDEN)
+            self._note(dest, f"(previous) {HIDDEN}" if before else "", HIDDEN)
         else:
             self._note(dest, before, item["content"])
         if self.module.check_mode:
             return
         uid, gid = self._ids(item)
-        parent = os.path.dirname(dest)
-        if not os.path.isdir(parent):
-            self.module.fail_json(msg=f"{parent} does not exist; {dest} can't be installed there")
+        if not dest.parent.is_dir():
+            self.module.fail_json(msg=f"{dest.parent} does not exist; {dest} can't be installed there")
         # Made 0600 by mkstemp; owner and mode are right before the name appears.
-        handle, temporary = tempfile.mkstemp(dir=parent, prefix=f".{os.path.basename(dest)}.")
+        handle, name = tempfile.mkstemp(dir=dest.parent, prefix=f".{dest.name}.")
+        temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(item["content"].encode())
                 stream.flush()
                 os.fsync(stream.fileno())
             os.chown(temporary, uid, gid)
-            os.chmod(temporary, int(item["mode"], 8))
-            os.rename(temporary, dest)
+            temporary.chmod(int(item["mode"], 8))
+            temporary.rename(dest)
         except BaseException:
-            os.unlink(temporary)
+            temporary.unlink()
             raise
 
     def _link(self, item: dict[str, str]) -> None:
-        path, target = item["path"], item["target"]
-        if os.path.islink(path) and os.readlink(path) == target:
+        path, target = Path(item["path"]), item["target"]
+        before = str(path.readlink()) if path.is_symlink() else ""
+        if before == target:
             return
-        if os.path.isdir(path) and not os.path.islink(path):
+        if path.is_dir() and not path.is_symlink():
             self.module.fail_json(msg=f"{path} is a directory; it can't become a link")
-        before = os.readlink(path) + "\n" if os.path.islink(path) else ""
-        self._note(path, before, target + "\n")
+        self._note(path, f"{before}\n" if before else "", f"{target}\n")
         if self.module.check_mode:
             return
-        temporary = f"{path}.new"
-        if os.path.lexists(temporary):
-            os.unlink(temporary)
-        os.symlink(target, temporary)
-        os.rename(temporary, path)
+        # Made beside it and renamed over it, so that there is a link at every moment.
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target)
+        temporary.rename(path)
 
     def _surplus(self) -> list[str]:
         kept = {item["dest"] for item in self.module.params["files"]}
         kept |= {item["path"] for item in self.module.params["links"]}
         surplus = []
         for rule in self.module.params["purge"]:
-            if not os.path.isdir(rule["directory"]):
-                continue
-            for name in sorted(os.listdir(rule["directory"])):
-                path = os.path.join(rule["directory"], name)
-                if path not in kept and any(fnmatch.fnmatch(name, pattern) for pattern in rule["patterns"]):
-                    surplus.append(path)
+            folder = Path(rule["directory"])
+            for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+                if str(path) not in kept and any(fnmatch.fnmatch(path.name, pattern) for pattern in rule["patterns"]):
+                    surplus.append(str(path))
         return surplus
 
-    def _remove(self, path: str) -> None:
+    def _remove(self, name: str) -> None:
+        path = Path(name)
         if not os.path.lexists(path):
             return
         self._note(path, "(present)\n", "(absent)\n")
         if self.module.check_mode:
             return
-        if os.path.isdir(path) and not os.path.islink(path):
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
-            os.unlink(path)
+            path.unlink()
 
-    def _note(self, path: str, before: str, after: str) -> None:
-        if path not in self.changed_paths:
-            self.changed_paths.append(path)
+    def _note(self, path: Path, before: str, after: str) -> None:
+        name = str(path)
+        if name not in self.changed_paths:
+            self.changed_paths.append(name)
         if self.module._diff:
-            lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), path, path)
+            lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), name, name)
             self.diffs.append({"prepared": "".join(lines) or f"{path}: owner or mode\n"})
 
 

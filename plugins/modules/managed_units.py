@@ -120,7 +120,7 @@ class ManagedUnits:
         shown = self._show(unit["name"])
         # systemd 252 doesn't see the first drop-in of a unit that it has loaded: NeedDaemonReload stays "no".
         dropins = [path for path in unit["restart_on"] if path.endswith(".conf") and f"/{unit['name']}.d/" in path]
-        unseen = [path for path in dropins if os.path.exists(path) and path not in shown["DropInPaths"].split()]
+        unseen = [path for path in dropins if Path(path).exists() and path not in shown["DropInPaths"].split()]
         return shown["NeedDaemonReload"] == "yes" or shown["LoadState"] == "not-found" or bool(unseen)
 
     def _systemctl(self, *arguments: str) -> str:

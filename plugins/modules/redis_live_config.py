@@ -104,7 +104,8 @@ class Server:
         code, out, err = self.module.run_command(self.command, data=line, environ_update=environment)
         if "Could not connect" in err + out:
             raise Unreachable
-        if "WRONGPASS" in err or "NOAUTH" in err + out:
+        # The last: it has no password, so any other is wrong.
+        if "WRONGPASS" in err or "NOAUTH" in err + out or "without any password" in err:
             raise Refused
         if code != 0:
             self.module.fail_json(msg=f"redis-cli ended with {code}: {err.strip()}")
@@ -195,7 +196,7 @@ class LiveConfig:
                 stream.write(self.text)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.chown(temporary, 0, grp.getgrnam(self.module.params["group"]).gr_gid)
+            os.chown(temporary, -1, grp.getgrnam(self.module.params["group"]).gr_gid)
             Path(temporary).chmod(0o640)
             Path(temporary).rename(self.file)
         except BaseException:

@@ -70,10 +70,10 @@ def main() -> int:
         lock.write(missing((HERE / "runtime.lock").read_text(), present))
         lock.flush()
         command = [options.uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
-        result = subprocess.run([*command, "--compile-bytecode", python, f"--requirement={lock.name}"], check=False)  # noqa: S603
+        result = subprocess.run([*command, "--compile-bytecode", python, f"--requirement={lock.name}"], check=False)
     if result.returncode != 0:
         return 1
-    check = subprocess.run([options.uv, "pip", "check", python], check=False, capture_output=True, text=True)  # noqa: S603
+    check = subprocess.run([options.uv, "pip", "check", python], check=False, capture_output=True, text=True)
     if check.returncode != 0:
         sys.stderr.write(
             "what the project brings doesn't fit what it is run with; change the project's lock "

@@ -13,6 +13,7 @@ from typing import Any
 
 from celery import Celery
 from celery.app.utils import find_app
+from django.conf import settings
 
 from .configuration import ConfigurationError, load
 
@@ -72,7 +73,8 @@ def main() -> int:
         sys.stderr.write("\n".join(problems) + "\n" + ADVICE.format(app=configuration.celery_app, namespace=configuration.namespace))
         return 1
     tasks = sorted(name for name in app.tasks if not name.startswith("celery."))
-    sys.stdout.write(json.dumps({"app": app.main, "tasks": tasks}) + "\n")
+    static = "django.contrib.staticfiles" in settings.INSTALLED_APPS
+    sys.stdout.write(json.dumps({"app": app.main, "tasks": tasks, "static": static}) + "\n")
     return 0
 
 

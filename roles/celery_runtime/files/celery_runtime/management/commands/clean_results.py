@@ -12,8 +12,10 @@ from django_celery_results.models import GroupResult, TaskResult
 
 
 class Command(BaseCommand):
-    """Celery's own clean-up deletes everything in one transaction, which fails at about a million rows
-    (django-celery-results issues 232 and 430); this one deletes by primary key, a chunk to a transaction.
+    """Deletes by primary key, a chunk to a transaction.
+
+    Celery's own clean-up is one transaction over everything, which fails at about a million rows (django-celery-results
+    issues 232 and 430).
     """
 
     help = "Remove task results that are older than a number of days, in chunks."
@@ -23,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--days", type=float, required=True, help="age in days from which a result is removed")
         parser.add_argument("--chunk", type=int, default=1000, help="rows to a transaction (default: 1000)")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *_args: Any, **options: Any) -> None:
         """Delete until nothing old is left."""
         if options["days"] <= 0 or options["chunk"] < 1:
             raise CommandError("--days must be above 0 and --chunk at least 1")

@@ -12,8 +12,9 @@ from celery_runtime.configuration import credential
 
 
 class Command(BaseCommand):
-    """Says `created`, `changed` or `unchanged`. A password that was changed in the site's own pages is put back: the inventory is
-    its one home.
+    """Says `created`, `changed` or `unchanged`.
+
+    A password that was changed in the site's own pages is put back: the inventory is its one home.
     """
 
     help = "Make or update an administrator; the password comes from the credential admin_password."
@@ -23,7 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("username", help="value of the user model's USERNAME_FIELD")
         parser.add_argument("--email", default="", help="address, where the user model has one")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *_args: Any, **options: Any) -> None:
         """Create or update the account."""
         model = get_user_model()
         password = credential("admin_password")

@@ -1,0 +1,104 @@
+"""Fixtures of the scenario; on failure, the journals of the host's units."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import stack
+from testbench import playbooks
+from testbench.demo import find_mail, request
+
+JOURNALS = "celery-* django-web* redis-server* postgresql@*"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Add the journal since the test began to the report of a failure."""
+    report = yield
+    host = getattr(item, "funcargs", {}).get("host")
+    if report.failed and host is not None:
+        since = f"--since=@{int(call.start) - 30}"
+        units = " ".join(f"--unit={unit}" for unit in JOURNALS.split())
+        shown = host.run(f"journalctl --no-pager --output=short-iso --lines=80 {since} {units}")
+        report.sections.append(("Journal of the host's units", shown.stdout or shown.stderr))
+    return report
+
+
+@pytest.fixture(scope="module")
+def variables(host: Any) -> dict[str, Any]:
+    """What the inventory says of the host."""
+    found: dict[str, Any] = host.ansible.get_variables()
+    return found
+
+
+@pytest.fixture(scope="module")
+def address(variables: dict[str, Any]) -> str:
+    """Where the host is met from here."""
+    return str(variables["ansible_host"])
+
+
+@pytest.fixture(scope="session")
+def answers() -> dict[Any, Any]:
+    """What hosts have answered to a script that several tests look at."""
+    return {}
+
+
+@pytest.fixture
+def once(host: Any, answers: dict[Any, Any]) -> Any:
+    """Run a script on the host unless it has run there in this session, and return its answer."""
+
+    def ask(run: Any, *arguments: str) -> Any:
+        key = (host.backend.host, run.__name__, arguments)
+        if key not in answers:
+            answers[key] = run(host, *arguments)
+        return answers[key]
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def play() -> Any:
+    """Run playbooks against the scenario's hosts."""
+
+    def run(*names: str, limit: str = "", **extra: Any) -> playbooks.Run:
+        paths = [f"playbooks/{name}.yml" for name in names]
+        return playbooks.run(paths, [stack.INVENTORY], extra, limit)
+
+    return run
+
+
+@pytest.fixture
+def http(address: str) -> Any:
+    """Ask the host over HTTP: status, body, milliseconds."""
+
+    def ask(port: int, method: str, path: str, body: Any = None, login: str = "") -> tuple[int, str, float]:
+        return request(address, port, method, path, body, login)
+
+    return ask
+
+
+@pytest.fixture
+def mail_to(variables: dict[str, Any]) -> Any:
+    """Wait for the mail to somebody."""
+    from pathlib import Path
+
+    folder = Path(variables["testbench_mail_folder"])
+    return lambda recipient: stack.wait_for(lambda: find_mail(folder, recipient), f"mail to {recipient}", 30)
+
+
+@pytest.fixture
+def somebody(host: Any) -> dict[str, str]:
+    """Somebody who isn't registered yet."""
+    return {"email": f"{host.backend.host}.{time.time_ns()}@example.com", "name": "Ada Example"}
+
+
+@pytest.fixture
+def secret(variables: dict[str, Any], host: Any) -> Any:
+    """Read a secret that was generated for the host."""
+    from pathlib import Path
+
+    folder = Path(variables["testbench_mail_folder"]).parent / "secrets" / host.backend.host
+    return lambda name: (folder / name).read_text().split()[0]

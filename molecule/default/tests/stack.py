@@ -1,0 +1,83 @@
+"""What the tests ask a host, and wait for."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+SCENARIO = HERE.parent
+INVENTORY = SCENARIO / "inventory"
+ANSWER = "answer:"
+
+ACCOUNTS = {
+    "celery-worker@high.service": "celery",
+    "celery-worker@main.service": "celery",
+    "celery-beat.service": "celery-beat",
+    "celery-flower.service": "celery-flower",
+    "django-web.service": "django-web",
+}
+UNITS = list(ACCOUNTS)
+DEPENDENCIES = ["redis-server.service", "postgresql@*"]
+
+
+def wait_for(look: Callable[[], Any], what: str, patience: float = 60) -> Any:
+    """Look until there is something to see, and return it."""
+    deadline = time.monotonic() + patience
+    while True:
+        if seen := look():
+            return seen
+        assert time.monotonic() < deadline, f"{what}: not within {patience} s"
+        time.sleep(0.3)
+
+
+def show(host: Any, unit: str, *properties: str) -> dict[str, str]:
+    """Return properties of a unit as systemd has them now."""
+    out = host.check_output(f"systemctl show --property={','.join(properties)} {shlex.quote(unit)}")
+    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+
+
+def main_pid(host: Any, unit: str) -> int:
+    """Return the number of a unit's main process; 0 when it has none."""
+    return int(show(host, unit, "MainPID")["MainPID"])
+
+
+def active(host: Any, units: list[str] = UNITS) -> bool:
+    """Tell whether all of these units are active."""
+    return host.run(f"systemctl is-active {' '.join(units)}").rc == 0
+
+
+def shell(host: Any, script: str) -> Any:
+    """Run a script of tests/on_host in the deployed Django and return its answer."""
+    code = (HERE / "on_host" / script).read_text()
+    printed = host.check_output(f"sample-manage shell -c {shlex.quote(code)}")
+    answers = [line for line in printed.splitlines() if line.startswith(ANSWER)]
+    assert len(answers) == 1, printed
+    return json.loads(answers[0].removeprefix(ANSWER))
+
+
+def script(host: Any, name: str, *arguments: str) -> Any:
+    """Run a script of tests/on_host with the host's own Python and return its answer."""
+    code = (HERE / "on_host" / name).read_text()
+    return json.loads(host.check_output(f"python3 -c {shlex.quote(code)} {' '.join(arguments)}"))
+
+
+def redis(host: Any, command: str) -> str:
+    """Run redis-cli with the right password, which stands in the environment only."""
+    password = r"s,.*://:\(.*\)@.*,\1,p"
+    return str(
+        host.check_output(
+            f"REDISCLI_AUTH=$(sed -n '{password}' /etc/sample/credentials/broker_url) redis-cli {command}"
+        )
+    )
+
+
+def marker(host: Any, name: str) -> float:
+    """Return when the side effects logged a marker (seconds since 1970)."""
+    out = host.check_output(f"journalctl --identifier=plainhost-test --output=json --grep='^{name}$'")
+    assert out.strip(), f"no marker {name} in the journal: did the side effects run?"
+    return float(json.loads(out.splitlines()[-1])["__REALTIME_TIMESTAMP"]) / 1e6

@@ -1,0 +1,77 @@
+"""What a run with another inventory changes, and what it must leave alone. Slow: each state costs a run of playbooks."""
+
+import shutil
+
+import pytest
+import stack
+from testbench.podman import ROOT
+from testinfra import get_host
+
+ONE_POOL = [{"name": "main", "queues": ["high", "default", "low"]}]
+NAMES = ("bookworm", "trixie")
+
+
+def look(name):
+    """Look at a host, with nothing remembered from before."""
+    host = get_host(f"ansible://{name}?ansible_inventory={stack.INVENTORY}&sudo=true")
+    return {
+        "redis": stack.main_pid(host, "redis-server.service"),
+        "maxmemory": int(stack.redis(host, "config get maxmemory").split()[1]),
+        "units": host.check_output("ls /etc/systemd/system | grep ^celery-worker").split(),
+        "high": host.run("systemctl is-active celery-worker@high.service").stdout.strip(),
+        "links": host.check_output("find /etc/systemd/system -type l -name 'celery-worker@*' -printf '%f '").split(),
+        "queues": host.check_output("sample-celery inspect active_queues --json").count('"routing_key"'),
+        "beat": stack.main_pid(host, "celery-beat.service"),
+        "current": host.check_output("readlink /opt/sample/current"),
+    }
+
+
+@pytest.fixture(scope="module")
+def states(play):
+    """The hosts before, with other variables, and with the old ones again."""
+    before = {name: look(name) for name in NAMES}
+    changed = play("redis", "worker", redis_maxmemory="64mb", celery_worker_pools=ONE_POOL)
+    assert changed.status == 0, changed.output
+    during = {name: look(name) for name in NAMES}
+    back = play("redis", "worker")
+    assert back.status == 0, back.output
+    return before, during, {name: look(name) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_limit_on_memory_changes_without_a_restart(states, name):
+    before, during, after = (state[name] for state in states)
+    assert during["maxmemory"] == 64 * 2**20
+    assert after["maxmemory"] == before["maxmemory"]
+    assert before["redis"] == during["redis"] == after["redis"] != 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pool_that_is_gone_from_the_inventory_is_gone_from_the_host(states, name):
+    before, during, after = (state[name] for state in states)
+    assert during["units"] == during["links"] == ["celery-worker@main.service"]
+    assert during["high"] == "inactive"
+    assert during["queues"] == 3
+    assert before["units"] == after["units"] == ["celery-worker@high.service", "celery-worker@main.service"]
+    assert after["high"] == "active"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_did_not_change_was_left_alone(states, name):
+    before, _, after = (state[name] for state in states)
+    assert before["beat"] == after["beat"]
+
+
+def test_a_project_that_sets_celery_past_its_settings_is_refused_and_changes_nothing(play, tmp_path):
+    source = tmp_path / "project"
+    ignored = shutil.ignore_patterns("__pycache__", ".pytest_cache", "db.sqlite3", "media", "staticfiles", ".venv")
+    shutil.copytree(ROOT / "sample_project", source, ignore=ignored)
+    with (source / "sample/celery.py").open("a") as celery:
+        celery.write('\napp.conf.update(accept_content=["json", "pickle"], task_acks_late=False)\n')
+    before = look("trixie")
+    refused = play("project", limit="trixie", django_project_source=str(source))
+    assert refused.status != 0
+    assert "task_acks_late is False in the loaded app; the deployment asks for True" in refused.words
+    assert "accept_content" in refused.words
+    assert "Fix:" in refused.words
+    assert look("trixie") == before

@@ -1,0 +1,45 @@
+"""Flower shows nothing without its login, and changes nothing with it."""
+
+import json
+
+import pytest
+import stack
+
+FLOWER = 5555
+PAGES = ["/", "/workers", "/tasks", "/broker", "/api/workers", "/api/tasks"]
+
+
+@pytest.fixture
+def login(secret):
+    return f"flower:{secret('flower_password')}"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_without_a_login(http, path):
+    assert http(FLOWER, "GET", path)[0] == 401
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_wrong_password_is_refused(http, path):
+    assert http(FLOWER, "GET", path, login="flower:wrong-password")[0] == 401
+
+
+@pytest.mark.parametrize("path", ["/workers", "/tasks", "/broker", "/api/tasks"])
+def test_the_login_opens_it(http, login, path):
+    assert http(FLOWER, "GET", path, login=login)[0] == 200
+
+
+def test_it_sees_the_workers(http, login, host):
+    def names():
+        return {name.split("@")[0] for name in json.loads(http(FLOWER, "GET", "/api/workers?refresh=1", login=login)[1])}
+
+    assert stack.wait_for(lambda: names() >= {"high", "main"}, "both workers in Flower", 20)
+
+
+def test_it_is_read_only(http, login, host):
+    node = f"high@{host.check_output('hostname')}"
+    before = stack.main_pid(host, "celery-worker@high.service")
+    status, _, _ = http(FLOWER, "POST", f"/api/worker/shutdown/{node}", login=login)
+    assert status == 403
+    assert http(FLOWER, "POST", "/api/task/async-apply/housekeeping.echo", {"args": []}, login=login)[0] == 403
+    assert stack.main_pid(host, "celery-worker@high.service") == before

@@ -1,0 +1,43 @@
+"""A second run restarted nothing; after a reboot, and in any order of their dependencies, all came back."""
+
+import json
+
+import pytest
+import stack
+
+STARTED = "39f53479d3a045ac8e11786248231fbf"
+EVERYTHING = [*stack.UNITS, "redis-server.service"]
+
+
+def starts(host, since, until):
+    """Return the units of the stack that systemd started between two times."""
+    out = host.check_output(
+        f"journalctl --output=json --output-fields=UNIT --since=@{since:.6f} --until=@{until:.6f} MESSAGE_ID={STARTED}"
+    )
+    return [name for line in out.splitlines() if (name := json.loads(line).get("UNIT", "")).startswith(("celery", "django", "redis", "postgresql"))]
+
+
+def last_run_began(host):
+    """Return when the last run of site.yml before the side effects began: preflight reads the control group first."""
+    until = stack.marker(host, "second-run-ends")
+    out = host.check_output(f"journalctl --output=json --identifier=ansible-cgroup_facts --until=@{until:.6f}")
+    return float(json.loads(out.splitlines()[-1])["__REALTIME_TIMESTAMP"]) / 1e6
+
+
+def test_the_second_run_restarted_nothing(host):
+    assert starts(host, last_run_began(host), stack.marker(host, "second-run-ends")) == []
+
+
+def test_starts_are_seen_where_there_were_some(host):
+    assert set(starts(host, stack.marker(host, "second-run-ends"), stack.marker(host, "reboot"))) >= set(EVERYTHING)
+
+
+@pytest.mark.parametrize("unit", EVERYTHING)
+def test_it_came_back_after_the_reboot(host, unit):
+    stack.wait_for(lambda: stack.active(host, [unit]), unit)
+    assert unit in starts(host, stack.marker(host, "reboot"), 4e9)
+    assert host.check_output(f"systemctl is-enabled {unit}") == "enabled"
+
+
+def test_the_target_is_enabled(host):
+    assert host.check_output("systemctl is-enabled sample.target") == "enabled"

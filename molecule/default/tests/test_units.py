@@ -1,0 +1,89 @@
+"""The units of the application: together, sandboxed, and as many processes as were planned."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import stack
+import yaml
+from testbench.podman import ROOT
+from testbench.remote import parse_scores
+
+sys.path.insert(0, str(ROOT / "plugins/filter"))
+from celery_plan import celery_plan
+
+# What a sandbox with the network's addresses limited reaches; see docs/security.md.
+WORST_SCORE = 1.1
+
+
+@pytest.mark.parametrize("unit", stack.UNITS)
+def test_the_sandbox_is_tight(host, unit):
+    scores = parse_scores(host.check_output(f"systemd-analyze security --no-pager {unit} | tail -n 1; systemd-analyze security --no-pager"))
+    assert float(scores[unit]) <= WORST_SCORE
+
+
+def plan(host, variables):
+    """Compute the plan from the host's own numbers."""
+    defaults = yaml.safe_load(Path(ROOT, "roles/celery_worker/defaults/main.yml").read_text())
+    values = {key.removeprefix("celery_worker_"): variables.get(key, value) for key, value in defaults.items()}
+    facts = {
+        "cpus": int(host.check_output("nproc")),
+        "cpu_quota": 0,
+        "memory_mib": int(host.check_output("awk '/^MemTotal/ { print $2 }' /proc/meminfo")) // 1024,
+    }
+    return celery_plan(values["pools"], facts, values["queues"], values)
+
+
+def worker_children(host, pool):
+    return host.check_output(f"ps -o pid= --ppid {stack.main_pid(host, f'celery-worker@{pool}.service')}").split()
+
+
+def test_workers_have_as_many_processes_as_planned(host, variables):
+    planned = {pool["name"]: pool["concurrency"] for pool in plan(host, variables)["pools"]}
+    assert planned
+    assert {pool: len(worker_children(host, pool)) for pool in planned} == planned
+
+
+def test_workers_say_what_was_planned(host, variables):
+    pools = {pool["name"]: pool for pool in plan(host, variables)["pools"]}
+    said = json.loads(host.check_output("sample-celery inspect stats --json").splitlines()[-1])
+    queues = json.loads(host.check_output("sample-celery inspect active_queues --json").splitlines()[-1])
+    for node, stats in said.items():
+        pool = pools.pop(node.split("@")[0])
+        assert stats["pool"]["max-concurrency"] == pool["concurrency"]
+        assert stats["pool"]["max-tasks-per-child"] == pool["max_tasks_per_child"]
+        assert stats["pool"]["timeouts"] == [pool["soft_time_limit"], pool["time_limit"]]
+        assert stats["prefetch_count"] == pool["concurrency"] * pool["prefetch_multiplier"]
+        assert {queue["name"] for queue in queues[node]} == set(pool["queues"])
+    assert pools == {}
+
+
+def test_one_command_stops_and_starts_the_application(host, http):
+    host.check_output("systemctl stop sample.target")
+    try:
+        states = {unit: stack.show(host, unit, "ActiveState")["ActiveState"] for unit in [*stack.UNITS, "django-web.socket"]}
+        assert set(states.values()) == {"inactive"}, states
+        assert host.run("pgrep -u celery,celery-beat,celery-flower,django-web").rc == 1
+        # What others may use as well stays.
+        assert stack.active(host, ["redis-server.service"])
+    finally:
+        host.check_output("systemctl start sample.target")
+    stack.wait_for(lambda: stack.active(host), "all services")
+    assert http(8000, "GET", "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("unit", stack.UNITS)
+def test_a_killed_service_comes_back(host, unit):
+    before = stack.main_pid(host, unit)
+    assert before
+    host.check_output(f"kill -KILL {before}")
+    stack.wait_for(lambda: stack.main_pid(host, unit) not in (0, before) and stack.active(host, [unit]), f"{unit} after a kill")
+
+
+def test_exactly_one_beat_runs(host):
+    assert len(host.check_output("pgrep --uid celery-beat").split()) == 1
+
+
+def test_no_unit_failed(host):
+    assert host.check_output("systemctl list-units --failed --plain --no-legend") == ""

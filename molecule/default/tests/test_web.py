@@ -1,0 +1,73 @@
+"""The site takes a registration at once, and the mail follows."""
+
+import json
+import shlex
+
+import pytest
+import stack
+
+SITE = 8000
+RESULT = (
+    "select status || ' ' || result from django_celery_results_taskresult"
+    " where task_name = 'accounts.send_welcome_email' and task_kwargs like '%''user_id'': {user}%'"
+)
+
+
+def test_the_health_page_answers(http):
+    status, body, _ = http(SITE, "GET", "/healthz")
+    assert (status, json.loads(body)) == (200, {"status": "ok"})
+
+
+def test_registering_answers_at_once_and_the_mail_arrives(host, http, somebody, mail_to):
+    # Nobody waits for the mail server: with a sleeping worker process behind it the answer would be the same.
+    status, body, milliseconds = http(SITE, "POST", "/register/", somebody)
+    assert status == 201, body
+    assert milliseconds < 1000
+    mail = mail_to(somebody["email"])
+    assert mail["to"] == somebody["email"]
+    assert mail["from"] == "sample@example.com"
+    query = RESULT.format(user=json.loads(body)["id"])
+    command = f"runuser -u postgres -- psql -d sample -tAc {shlex.quote(query)}"
+    stored = stack.wait_for(lambda: "SUCCESS" in (out := host.check_output(command)) and out, "the stored result", 20)
+    assert '\\"sent\\": true' in stored or '"sent": true' in stored
+
+
+def test_the_request_does_not_wait_for_the_workers(host, http, somebody, mail_to):
+    host.check_output("systemctl stop celery-worker@high.service")
+    try:
+        status, _, milliseconds = http(SITE, "POST", "/register/", somebody)
+        assert status == 201
+        assert milliseconds < 1000
+    finally:
+        host.check_output("systemctl start celery-worker@high.service")
+    assert mail_to(somebody["email"])
+
+
+@pytest.mark.parametrize("address", ["nobody", "", "two@example.com, three@example.com"])
+def test_a_bad_address_gets_a_clear_400(http, address):
+    status, body, _ = http(SITE, "POST", "/register/", {"email": address, "name": "Ada"})
+    assert status == 400
+    assert "email" in json.loads(body)["errors"]
+
+
+def test_a_duplicate_address_gets_a_clear_400(http, somebody):
+    assert http(SITE, "POST", "/register/", somebody)[0] == 201
+    status, body, _ = http(SITE, "POST", "/register/", somebody)
+    assert status == 400
+    assert "Already registered" in body
+
+
+def test_another_host_name_is_refused(host):
+    out = host.check_output("curl --version >/dev/null 2>&1; python3 - <<'E'\n"
+                            "import http.client, subprocess\n"
+                            "address = subprocess.check_output(['hostname', '-I'], text=True).split()[0]\n"
+                            "link = http.client.HTTPConnection(address, 8000, timeout=10)\n"
+                            "link.request('GET', '/register/', headers={'Host': 'elsewhere.example'})\n"
+                            "print(link.getresponse().status)\nE")
+    assert out.strip() == "400"
+
+
+def test_static_files_are_served(http):
+    _, page, _ = http(SITE, "GET", "/register/")
+    path = page.split('rel="stylesheet" href="')[1].split('"')[0]
+    assert http(SITE, "GET", path)[0] == 200

@@ -1,0 +1,95 @@
+"""What host-free tests share: templates rendered with Ansible's own templar, and modules run as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# Before Ansible is imported: it reads its configuration, such as where our plugins are, only once.
+os.environ["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
+
+from ansible.parsing.dataloader import DataLoader  # noqa: E402 (see above)
+from ansible.plugins.loader import init_plugin_loader  # noqa: E402
+from ansible.template import Templar, trust_as_template  # noqa: E402
+
+init_plugin_loader([])
+
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
+FACTS = {
+    "distribution": "Debian",
+    "distribution_major_version": "12",
+    "memtotal_mb": 2048,
+    "processor_nproc": 2,
+    "cgroup_memory_mib": 0,
+    "cgroup_cpu_quota": 0.0,
+}
+
+
+class Role:
+    """A role's variables: its defaults and its vars, with what a test sets and made-up facts."""
+
+    def __init__(self, name: str, facts: dict[str, Any] | None = None, **variables: Any) -> None:
+        self.path = ROOT / "roles" / name
+        self.loader = DataLoader()
+        self.loader.set_basedir(str(self.path))
+        self.variables: dict[str, Any] = {
+            "ansible_managed": "Ansible managed",
+            "ansible_facts": FACTS | (facts or {}),
+            "ansible_search_path": [str(self.path)],
+            "role_name": name,
+        }
+        self.variables |= self._file("defaults") | variables | self._file("vars")
+
+    def _file(self, folder: str) -> dict[str, Any]:
+        path = self.path / folder / "main.yml"
+        if not path.exists():
+            return {}
+        return self.loader.load_from_file(str(path), trusted_as_template=True) or {}
+
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of an expression as a task of the role would see it; anything undefined is an error."""
+        text = trust_as_template("{{ " + expression + " }}")
+        return Templar(loader=self.loader, variables=self.variables).template(text)
+
+    def render(self, template: str) -> str:
+        """Return a template of the role, rendered."""
+        return self.evaluate(f"lookup('ansible.builtin.template', '{template}')")
+
+
+@pytest.fixture(name="role")
+def _role() -> Callable[..., Role]:
+    """Return the way to a role's variables and templates."""
+    return Role
+
+
+@pytest.fixture
+def run_module(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Return a way to run a module as Ansible does: a process, arguments as JSON on standard input."""
+
+    def run(
+        name: str, arguments: dict[str, Any], *, check: bool = False, diff: bool = False, path: Path | None = None
+    ) -> dict[str, Any]:
+        internal = {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_remote_tmp": str(tmp_path)}
+        environment = dict(os.environ)
+        if path is not None:
+            environment["PATH"] = f"{path}:{environment['PATH']}"
+        process = subprocess.run(
+            [sys.executable, "-W", "ignore", ROOT / "plugins" / "modules" / f"{name}.py"],
+            input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments | internal}),
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
+        )
+        assert process.stdout, process.stderr
+        return json.loads(process.stdout)
+
+    return run

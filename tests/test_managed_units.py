@@ -1,0 +1,145 @@
+"""The module managed_units against a systemctl that says what a test wants, and notes what it is asked to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Reads and changes the units in a JSON file beside it; a line in `log` for each verb that changes something.
+SYSTEMCTL = """#!{python}
+import json, pathlib, sys, time
+here = pathlib.Path(__file__).parent
+units = json.loads((here / "units.json").read_text())
+verb, *rest = [word for word in sys.argv[1:] if word not in ("--no-ask-password", "--no-block")]
+if verb == "show":
+    print("\\n".join(f"{{key}}={{value}}" for key, value in units[rest[-1]].items()))
+    sys.exit()
+with (here / "log").open("a") as log:
+    log.write(" ".join([verb, *rest]) + "\\n")
+for name in rest:
+    if verb in ("start", "restart"):
+        units[name]["ActiveState"] = units[name].pop("then", "active")
+        units[name]["InactiveExitTimestampMonotonic"] = int(time.monotonic() * 1e6)
+    if verb == "reload":
+        units[name]["StateChangeTimestampMonotonic"] = int(time.monotonic() * 1e6)
+    if verb == "stop":
+        units[name]["ActiveState"] = "inactive"
+    if verb in ("enable", "disable"):
+        units[name]["UnitFileState"] = verb + "d"
+(here / "units.json").write_text(json.dumps(units))
+"""
+
+
+class Systemd:
+    """The made-up systemd of a test."""
+
+    def __init__(self, folder: Path, run_module: Callable[..., dict[str, Any]]) -> None:
+        self.folder, self.run_module = folder, run_module
+        for name, text in (
+            ("systemctl", SYSTEMCTL.format(python=sys.executable)),
+            ("journalctl", "#!/bin/sh\necho the last words\n"),
+        ):
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o755)
+
+    def has(self, **units: dict[str, Any]) -> None:
+        """Set the units; a key is a unit's name without `.service`."""
+        an_hour_ago = int((time.monotonic() - 3600) * 1e6)
+        usual = {
+            "LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "NeedDaemonReload": "no", "DropInPaths": "",
+            "Job": "", "Result": "success", "Type": "notify",
+            "InactiveExitTimestampMonotonic": an_hour_ago, "StateChangeTimestampMonotonic": an_hour_ago,
+        }  # fmt: skip
+        text = json.dumps({f"{name}.service": usual | unit for name, unit in units.items()})
+        (self.folder / "units.json").write_text(text)
+
+    def apply(self, *units: dict[str, Any], check: bool = False) -> tuple[dict[str, Any], list[str]]:
+        """Run the module; return its result and what it asked systemctl to do."""
+        (self.folder / "log").write_text("")
+        result = self.run_module(
+            "managed_units", {"units": list(units), "ready_timeout": 1}, check=check, path=self.folder
+        )
+        return result, (self.folder / "log").read_text().splitlines()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, run_module: Callable[..., dict[str, Any]]) -> Systemd:
+    return Systemd(tmp_path, run_module)
+
+
+def written(path: Path, seconds_ago: float = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("x\n")
+    then = time.time() - seconds_ago
+    os.utime(path, (then, then))
+    return path
+
+
+def test_what_is_as_wanted_is_left_alone(systemd: Systemd) -> None:
+    systemd.has(a={})
+    result, asked = systemd.apply({"name": "a.service", "enabled": True, "state": "started"})
+    assert (result["changed"], asked) == (False, [])
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_stopped_unit_is_enabled_then_started(systemd: Systemd, check: bool) -> None:
+    systemd.has(a={"ActiveState": "inactive", "UnitFileState": "disabled"})
+    result, asked = systemd.apply({"name": "a.service", "enabled": True, "state": "started"}, check=check)
+    assert (result["enabled"], result["started"]) == (["a.service"], ["a.service"])
+    assert asked == ([] if check else ["enable a.service", "start a.service"])
+
+
+@pytest.mark.parametrize(("age", "restarts"), [(0, True), (7200, False)])
+def test_a_file_that_is_newer_than_the_start_restarts_once(
+    systemd: Systemd, tmp_path: Path, age: float, restarts: bool
+) -> None:
+    systemd.has(a={})
+    unit = {"name": "a.service", "state": "started", "restart_on": [str(written(tmp_path / "a.conf", age))]}
+    assert systemd.apply(unit)[1] == (["restart a.service"] if restarts else [])
+    assert systemd.apply(unit)[1] == []
+
+
+def test_a_unit_that_is_reloaded_is_not_reloaded_for_ever(systemd: Systemd, tmp_path: Path) -> None:
+    systemd.has(a={})
+    unit = {"name": "a.service", "reload": True, "restart_on": [str(written(tmp_path / "a.conf"))]}
+    assert systemd.apply(unit)[1] == ["reload a.service"]
+    assert systemd.apply(unit)[1] == []
+
+
+def test_a_first_drop_in_that_systemd_has_not_seen_is_read(systemd: Systemd, tmp_path: Path) -> None:
+    dropin = written(tmp_path / "a.service.d" / "50-x.conf")
+    unit = {"name": "a.service", "state": "started", "restart_on": [str(dropin)]}
+    systemd.has(a={})
+    assert systemd.apply(unit)[1] == ["daemon-reload", "restart a.service"]
+    systemd.has(a={"DropInPaths": str(dropin)})
+    assert systemd.apply(unit)[1] == ["restart a.service"]
+
+
+@pytest.mark.parametrize("state", [{"NeedDaemonReload": "yes"}, {"LoadState": "not-found"}])
+def test_systemd_is_reloaded_for_what_changed_on_disk(systemd: Systemd, state: dict[str, str]) -> None:
+    systemd.has(a=state)
+    assert systemd.apply({"name": "a.service"})[1] == ["daemon-reload"]
+    assert systemd.apply({"name": "a.service"}, check=True)[1] == []
+
+
+def test_what_goes_is_stopped_before_what_stays_starts(systemd: Systemd) -> None:
+    systemd.has(old={}, new={"ActiveState": "failed"})
+    _, asked = systemd.apply(
+        {"name": "new.service", "state": "started"}, {"name": "old.service", "enabled": False, "state": "stopped"}
+    )
+    assert asked == ["disable old.service", "stop old.service", "start new.service"]
+
+
+def test_a_unit_that_does_not_come_up_fails_with_its_last_words(systemd: Systemd) -> None:
+    systemd.has(a={"ActiveState": "inactive", "then": "failed", "Result": "exit-code"})
+    result, _ = systemd.apply({"name": "a.service", "state": "started"})
+    assert result["failed"] is True
+    assert "a.service did not start" in result["msg"]
+    assert result["journal"] == ["the last words"]

@@ -1,0 +1,213 @@
+"""The module redis_live_config with a real redis-server."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Everything that quoting can get wrong: quotes, a backslash, a comment's sign, a variable's.
+OLD, NEW = "old-\"horse\"-'battery'", "new\\horse#battery$HOME%20"
+CLI = shutil.which("redis-cli")
+SYSTEMCTL = "#!/bin/sh\necho ActiveState={state}\necho MainPID={pid}\n"
+
+
+class Broker:
+    """A redis-server of a test's own, with a systemctl that knows it."""
+
+    def __init__(self, folder: Path, run_module: Callable[..., dict[str, Any]]) -> None:
+        self.folder, self.run_module = folder, run_module
+        self.password_file = folder / "password.conf"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.process: subprocess.Popen[bytes] | None = None
+        (folder / "bin").mkdir()
+        # Notes the arguments of every redis-cli, which any account of a host could read.
+        self._tool("redis-cli", f'#!/bin/sh\nprintf "%s\\n" "$*" >> {folder}/argv\nexec {CLI} "$@"\n')
+        self._tool("systemctl", SYSTEMCTL.format(state="inactive", pid=0))
+
+    def _tool(self, name: str, text: str) -> None:
+        (self.folder / "bin" / name).write_text(text)
+        (self.folder / "bin" / name).chmod(0o755)
+
+    def config(self, **changes: Any) -> str:
+        """Return a configuration as the role writes one."""
+        usual = {
+            "bind": "127.0.0.1",
+            "port": self.port,
+            "maxmemory": 67108864,
+            "appendfsync": "everysec",
+            "databases": 16,
+        }
+        settings = usual | {"save": "3600 1 300 100", "logfile": '""'} | changes
+        return (
+            "# a comment\n"
+            + "".join(f"{name} {value}\n" for name, value in settings.items())
+            + f"include {self.password_file}\n"
+        )
+
+    def start(self, password: str = OLD) -> None:
+        """Write the password file as the module does, start the server, and wait until it listens."""
+        self.apply(password=password)
+        path = self.folder / "redis.conf"
+        path.write_text(self.config())
+        self.process = subprocess.Popen(["redis-server", path, "--dir", self.folder], stdout=subprocess.DEVNULL)
+        for _ in range(100):
+            if "PONG" in self.ask(password, "ping"):
+                break
+            time.sleep(0.05)
+        self._tool("systemctl", SYSTEMCTL.format(state="active", pid=self.process.pid))
+
+    def ask(self, password: str, *words: str) -> str:
+        """Return a reply of the server."""
+        result = subprocess.run(
+            [str(CLI), "-p", str(self.port), *words],
+            env={**os.environ, "REDISCLI_AUTH": password},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return result.stdout + result.stderr
+
+    def value(self, password: str, name: str) -> str:
+        """Return a setting of the server."""
+        return self.ask(password, "config", "get", name).splitlines()[-1]
+
+    def apply(self, password: str = OLD, *, check: bool = False, **changes: Any) -> dict[str, Any]:
+        """Run the module."""
+        arguments = {
+            "unit": "redis-server.service",
+            "config": self.config(**changes),
+            "password": password,
+            "password_file": str(self.password_file),
+            "group": grp.getgrgid(os.getgid()).gr_name,
+        }
+        return self.run_module("redis_live_config", arguments, check=check, path=self.folder / "bin")
+
+
+@pytest.fixture
+def broker(tmp_path: Path, run_module: Callable[..., dict[str, Any]]) -> Iterator[Broker]:
+    assert CLI and shutil.which("redis-server"), "install redis-server or redis-tools, or run `make setup`"
+    broker = Broker(tmp_path, run_module)
+    yield broker
+    if broker.process:
+        broker.process.kill()
+        broker.process.wait()
+
+
+def test_a_server_that_does_not_run_gets_its_password_file_and_no_more(broker: Broker) -> None:
+    result = broker.apply()
+    assert (result["changed"], result["running"], result["applied"], result["restart_required"]) == (
+        True,
+        False,
+        [],
+        [],
+    )
+    assert stat.S_IMODE(broker.password_file.stat().st_mode) == 0o640
+    assert broker.apply()["changed"] is False
+
+
+def test_a_server_that_agrees_is_left_alone(broker: Broker) -> None:
+    broker.start()
+    result = broker.apply()
+    assert (result["changed"], result["running"]) == (False, True)
+
+
+def test_settings_are_changed_while_it_runs(broker: Broker) -> None:
+    broker.start()
+    result = broker.apply(maxmemory=1048576, save='""')
+    assert (result["applied"], result["restart_required"]) == (["maxmemory", "save"], [])
+    assert broker.value(OLD, "maxmemory") == "1048576"
+    assert broker.apply(maxmemory=1048576, save='""')["changed"] is False
+
+
+def test_check_mode_names_the_settings_and_changes_none(broker: Broker) -> None:
+    broker.start()
+    before = broker.password_file.read_text()
+    result = broker.apply(NEW, check=True, maxmemory=1048576)
+    assert (result["changed"], result["applied"]) == (True, ["maxmemory", "requirepass"])
+    assert (broker.value(OLD, "maxmemory"), broker.password_file.read_text()) == ("67108864", before)
+
+
+def test_a_new_password_is_taken_while_it_runs(broker: Broker) -> None:
+    broker.start()
+    assert broker.apply(NEW)["applied"] == ["requirepass"]
+    assert "PONG" in broker.ask(NEW, "ping")
+    assert "WRONGPASS" in broker.ask(OLD, "ping")
+    assert broker.apply(NEW)["changed"] is False
+
+
+def test_a_run_that_died_between_server_and_file_is_made_good(broker: Broker) -> None:
+    broker.start()
+    broker.ask(OLD, "config", "set", "requirepass", NEW)
+    result = broker.apply(NEW)
+    assert (result["changed"], result["applied"], result["restart_required"]) == (True, [], [])
+    assert broker.apply(NEW)["changed"] is False
+
+
+def test_a_server_without_a_password_gets_one(broker: Broker) -> None:
+    broker.start()
+    broker.ask(OLD, "config", "set", "requirepass", "")
+    assert broker.apply()["applied"] == ["requirepass"]
+    assert "NOAUTH" in broker.ask("", "ping")
+
+
+def test_a_server_that_takes_no_known_password_is_to_be_restarted(broker: Broker) -> None:
+    broker.start()
+    broker.ask(OLD, "config", "set", "requirepass", "somebody-elses")
+    result = broker.apply(NEW)
+    assert (result["changed"], result["restart_required"]) == (True, ["requirepass"])
+
+
+def test_what_it_can_not_take_is_named_and_the_rest_applied(broker: Broker) -> None:
+    broker.start()
+    result = broker.apply(maxmemory=1048576, databases=3)
+    assert (result["applied"], result["restart_required"]) == (["maxmemory"], ["databases"])
+    assert broker.value(OLD, "maxmemory") == "1048576"
+    # Until somebody restarts it, it says so again.
+    assert broker.apply(maxmemory=1048576, databases=3)["restart_required"] == ["databases"]
+
+
+def test_a_port_is_changed_while_it_runs(broker: Broker) -> None:
+    broker.start()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert broker.apply(port=port)["applied"] == ["port"]
+    broker.port = port
+    assert "PONG" in broker.ask(OLD, "ping")
+    assert broker.apply()["changed"] is False
+
+
+def test_a_unit_that_runs_but_does_not_listen_is_to_be_restarted(broker: Broker) -> None:
+    broker._tool("systemctl", SYSTEMCTL.format(state="activating", pid=0))
+    assert broker.apply()["restart_required"] == ["bind", "port"]
+
+
+def test_a_value_that_redis_refuses_fails_and_shows_no_password(broker: Broker) -> None:
+    broker.start()
+    result = broker.apply(NEW, appendfsync="sometimes")
+    assert result["failed"] is True
+    assert "appendfsync" in result["msg"]
+    assert broker.value(OLD, "maxmemory") == "67108864"
+    assert NEW not in json.dumps(result).replace("\\\\", "\\")
+
+
+def test_no_password_is_an_argument(broker: Broker) -> None:
+    broker.start()
+    broker.apply(NEW)
+    broker.apply(NEW, maxmemory=1048576)
+    arguments = (broker.folder / "argv").read_text()
+    assert "--json" in arguments
+    assert "horse" not in arguments

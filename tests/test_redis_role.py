@@ -1,0 +1,103 @@
+"""The broker's configuration as it would be written, and as a real redis-server reads it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Role
+
+CONF = "etc/redis/redis.conf.j2"
+DROPIN = "etc/systemd/system/redis-server.service.d/50-plainhost.conf.j2"
+MIB = 1048576
+
+
+def settings(text: str) -> dict[str, str]:
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return dict(line.split(" ", 1) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("variables", "facts", "expected"),
+    [
+        pytest.param({}, {}, 512 * MIB, id="a quarter of 2048 MiB"),
+        pytest.param({}, {"cgroup_memory_mib": 1024}, 256 * MIB, id="a control group's limit is less"),
+        pytest.param({}, {"cgroup_memory_mib": 8192}, 512 * MIB, id="a control group's limit is more"),
+        pytest.param({"redis_maxmemory_share": 0.5}, {}, 1024 * MIB, id="another share"),
+        pytest.param({"redis_maxmemory": "100mb"}, {}, 100 * MIB, id="a size"),
+        pytest.param({"redis_maxmemory": "1GB"}, {}, 1024 * MIB, id="capitals"),
+        pytest.param({"redis_maxmemory": "65536kb"}, {}, 64 * MIB, id="kb"),
+        pytest.param({"redis_maxmemory": "50%"}, {}, 1024 * MIB, id="a percentage"),
+    ],
+)
+def test_maxmemory(role: Callable[..., Role], variables: dict[str, Any], facts: dict[str, Any], expected: int) -> None:
+    assert settings(role("redis", facts, **variables).render(CONF))["maxmemory"] == str(expected)
+
+
+@pytest.mark.parametrize(
+    "text", ["512m", "512", "1tb", "0mb", "-5mb", "12.5mb", "mb", "five", "0%", "150%", "50 %", "1gb1"]
+)
+def test_a_size_with_a_typo_is_refused(role: Callable[..., Role], text: str) -> None:
+    redis = role("redis", redis_maxmemory=text)
+    condition = "__redis_maxmemory_text is match(__redis_size_pattern) or __redis_maxmemory_text is match(__redis_percent_pattern)"
+    assert redis.evaluate(condition) is False
+
+
+def test_what_a_broker_must_have(role: Callable[..., Role]) -> None:
+    written = settings(role("redis").render(CONF))
+    assert written["maxmemory-policy"] == "noeviction"
+    assert written["appendonly"] == "yes"
+    assert written["appendfsync"] == "everysec"
+    assert written["protected-mode"] == "yes"
+    assert written["bind"] == "127.0.0.1 -::1"
+
+
+def test_the_password_is_not_in_it(role: Callable[..., Role]) -> None:
+    redis = role("redis", redis_password="correct-horse-battery")
+    assert "correct-horse" not in redis.render(CONF) + redis.render(DROPIN)
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"redis_save": []}, {"redis_bind": ["192.0.2.1"]}, {"redis_appendfsync": "no"}]
+)
+def test_redis_itself_reads_it(role: Callable[..., Role], tmp_path: Path, variables: dict[str, Any]) -> None:
+    assert validate(role("redis", **variables), tmp_path) == (0, "")
+
+
+def test_redis_itself_refuses_a_misspelt_setting(role: Callable[..., Role], tmp_path: Path) -> None:
+    code, output = validate(role("redis", redis_appendfsync="sometimes"), tmp_path)
+    assert code != 0
+    assert "sometimes" in output
+
+
+def validate(redis: Role, staging: Path) -> tuple[int, str]:
+    """Run the part of the role's own validation that asks redis-server."""
+    assert shutil.which("redis-server"), "install redis-server or redis-tools, or run `make setup`"
+    path = staging / "etc" / "redis" / "redis.conf"
+    path.parent.mkdir(parents=True)
+    path.write_text(redis.render(CONF))
+    command, found, _ = redis.evaluate("__redis_validate").partition("SYSTEMD_UNIT_PATH")
+    assert found
+    result = subprocess.run(
+        ["sh", "-c", command.replace("{staging}", str(staging))], capture_output=True, text=True, check=False
+    )
+    return result.returncode, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("bind", "waits"), [(["127.0.0.1", "-::1"], False), (["127.0.0.1", "10.0.0.5"], True), (["192.0.2.1"], True)]
+)
+def test_the_unit_waits_for_the_network_only_if_it_listens_there(
+    role: Callable[..., Role], bind: list[str], waits: bool
+) -> None:
+    assert ("network-online.target" in role("redis", redis_bind=bind).render(DROPIN)) is waits
+
+
+def test_the_unit_has_a_file_for_each_connection_and_admits_its_clients_only(role: Callable[..., Role]) -> None:
+    text = role("redis", redis_maxclients="5000", redis_client_networks=["10.0.0.0/24"]).render(DROPIN).splitlines()
+    assert "LimitNOFILE=5064" in text
+    assert text[text.index("IPAddressDeny=any") + 1] == "IPAddressAllow=10.0.0.0/24"

@@ -146,6 +146,11 @@ def test_a_link_is_turned_and_no_file_is_written_through_one(files: Any, tmp_pat
     link.symlink_to("elsewhere")
     assert files(links=[{"path": str(link), "target": "target"}])["changed"] is True
     assert str(link.readlink()) == "target"
+    # The same content behind a link is no file of ours either.
+    assert files(files=[{"dest": str(link), "content": "untouched\n"}])["changed"] is True
+    assert link.is_symlink() is False
+    link.unlink()
+    link.symlink_to("target")
     files(files=[{"dest": str(link), "content": "mine\n"}])
     assert (link.is_symlink(), link.read_text(), target.read_text()) == (False, "mine\n", "untouched\n")
 

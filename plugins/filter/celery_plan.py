@@ -58,7 +58,8 @@ def share_out(total: int, weights: list[float]) -> list[int]:
     """Share `total` out by weight (largest remainder), each share at least 1, whatever the total."""
     shares = [1] * len(weights)
     left = total - len(weights)
-    if left <= 0:
+    # No weights: every pool has a fixed concurrency.
+    if left <= 0 or not weights:
         return shares
     exact = [total * weight / sum(weights) for weight in weights]
     while left > 0:
@@ -199,4 +200,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""
-        return {"celery_plan": celery_plan}
+        return {"celery_plan": celery_plan, "effective_cpus": effective_cpus}

@@ -6,11 +6,10 @@ import stack
 
 @pytest.mark.parametrize(("unit", "account"), stack.ACCOUNTS.items())
 def test_the_processes_of_a_unit_run_as_its_account(host, unit, account):
-    group = stack.show(host, unit, "ControlGroup")["ControlGroup"]
-    listed = host.check_output(f"cat /sys/fs/cgroup/systemd{group}/cgroup.procs 2>/dev/null || cat /sys/fs/cgroup{group}/cgroup.procs")
-    users = host.check_output(f"ps -o user:32=,group:32= -p {','.join(listed.split())}").splitlines()
-    assert users
-    assert {tuple(line.split()) for line in users} == {(account, "sample")}
+    listed = host.check_output("ps -eo user:32=,group:32=,cgroup:999=").splitlines()
+    owners = [tuple(line.split()[:2]) for line in listed if f"/{unit}" in line.split()[2]]
+    assert owners
+    assert set(owners) == {(account, "sample")}
 
 
 @pytest.mark.parametrize("account", sorted(set(stack.ACCOUNTS.values())))

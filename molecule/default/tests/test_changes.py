@@ -1,4 +1,4 @@
-"""What a run with another inventory changes, and what it must leave alone. Slow: each state costs a run of playbooks."""
+"""What a run with another inventory changes, and what it must leave alone."""
 
 import shutil
 
@@ -8,6 +8,7 @@ from testbench.podman import ROOT
 from testinfra import get_host
 
 ONE_POOL = [{"name": "main", "queues": ["high", "default", "low"]}]
+UNIT_FOLDER = "/etc/systemd/system"
 NAMES = ("bookworm", "trixie")
 
 
@@ -17,10 +18,10 @@ def look(name):
     return {
         "redis": stack.main_pid(host, "redis-server.service"),
         "maxmemory": int(stack.redis(host, "config get maxmemory").split()[1]),
-        "units": host.check_output("ls /etc/systemd/system | grep ^celery-worker").split(),
+        "units": host.check_output(f"ls {UNIT_FOLDER} | grep ^celery-worker").split(),
         "high": host.run("systemctl is-active celery-worker@high.service").stdout.strip(),
-        "links": host.check_output("find /etc/systemd/system -type l -name 'celery-worker@*' -printf '%f '").split(),
-        "queues": host.check_output("sample-celery inspect active_queues --json").count('"routing_key"'),
+        "links": host.check_output(f"find {UNIT_FOLDER} -type l -name 'celery-worker@*' -printf '%f '").split(),
+        "main": host.check_output(f"ps -o args= -p {stack.main_pid(host, 'celery-worker@main.service')}"),
         "beat": stack.main_pid(host, "celery-beat.service"),
         "current": host.check_output("readlink /opt/sample/current"),
     }
@@ -49,9 +50,10 @@ def test_a_limit_on_memory_changes_without_a_restart(states, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_pool_that_is_gone_from_the_inventory_is_gone_from_the_host(states, name):
     before, during, after = (state[name] for state in states)
+    assert before["links"] == after["links"] != []
     assert during["units"] == during["links"] == ["celery-worker@main.service"]
     assert during["high"] == "inactive"
-    assert during["queues"] == 3
+    assert "--queues=high,default,low " in during["main"]
     assert before["units"] == after["units"] == ["celery-worker@high.service", "celery-worker@main.service"]
     assert after["high"] == "active"
 
@@ -64,7 +66,7 @@ def test_what_did_not_change_was_left_alone(states, name):
 
 def test_a_project_that_sets_celery_past_its_settings_is_refused_and_changes_nothing(play, tmp_path):
     source = tmp_path / "project"
-    ignored = shutil.ignore_patterns("__pycache__", ".pytest_cache", "db.sqlite3", "media", "staticfiles", ".venv")
+    ignored = shutil.ignore_patterns("__pycache__", ".*", "db.sqlite3", "media", "staticfiles")
     shutil.copytree(ROOT / "sample_project", source, ignore=ignored)
     with (source / "sample/celery.py").open("a") as celery:
         celery.write('\napp.conf.update(accept_content=["json", "pickle"], task_acks_late=False)\n')

@@ -2,11 +2,24 @@
 
 import shlex
 
+import pytest
 import stack
+
+LOGIN = "PGPASSWORD=$(cat /etc/sample/credentials/database_password) psql -h 127.0.0.1 -U sample -tAc 'select 1'"
+ROLE = "from pg_authid where rolname = 'sample'"
 
 
 def psql(host, query):
-    return host.check_output(f"runuser -u postgres -- psql -tAc {shlex.quote(query)}")
+    return host.check_output(f"runuser -u postgres -- psql -tAc {shlex.quote(query)}").strip()
+
+
+def answers(host):
+    return host.run("runuser -u postgres -- psql -tAc 'select 1'").rc == 0
+
+
+@pytest.fixture
+def unit(host):
+    return host.check_output("systemctl list-units --plain --no-legend 'postgresql@*' | cut -d' ' -f1")
 
 
 def test_a_wrong_password_is_refused(host):
@@ -16,25 +29,11 @@ def test_a_wrong_password_is_refused(host):
 
 
 def test_the_right_password_lets_in(host):
-    answer = host.check_output(
-        "PGPASSWORD=$(cat /etc/sample/credentials/database_password) psql -h 127.0.0.1 -U sample -d sample -tAc 'select 1'"
-    )
-    assert answer.strip() == "1"
-
-
-def test_the_password_is_kept_as_scram(host):
-    assert psql(host, "select left(rolpassword, 14) from pg_authid where rolname = 'sample'").strip() == "SCRAM-SHA-256$"
-
-
-def test_the_role_is_no_superuser(host):
-    rights = "select rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls from pg_authid where rolname = 'sample'"
-    assert psql(host, rights).strip() == "f"
+    assert host.check_output(f"{LOGIN} sample") == "1"
 
 
 def test_the_role_gets_into_no_other_database(host):
-    answer = host.run(
-        "PGPASSWORD=$(cat /etc/sample/credentials/database_password) psql -h 127.0.0.1 -U sample -d postgres -tAc 'select 1'"
-    )
+    answer = host.run(f"{LOGIN} postgres")
     assert answer.rc != 0
     assert "no pg_hba.conf entry" in answer.stderr
 
@@ -44,7 +43,33 @@ def test_nobody_else_gets_in_over_the_socket(host):
     assert answer.rc != 0
 
 
-def test_it_comes_back_by_itself(host):
-    unit = host.check_output("systemctl list-units --plain --no-legend 'postgresql@*' | cut -d' ' -f1").strip()
+def test_the_password_is_kept_as_scram(host):
+    assert psql(host, f"select left(rolpassword, 14) {ROLE}") == "SCRAM-SHA-256$"
+
+
+@pytest.mark.parametrize("right", ["rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls"])
+def test_the_role_has_no_rights_beyond_its_database(host, right):
+    assert psql(host, f"select {right} {ROLE}") == "f"
+
+
+def test_a_reload_works(host, unit):
+    before = psql(host, "select pg_conf_load_time()")
+    host.check_output(f"systemctl reload {unit}")
+    stack.wait_for(lambda: psql(host, "select pg_conf_load_time()") != before, "a reload", 10)
+
+
+def test_a_stop_is_clean(host, unit):
+    host.check_output(f"systemctl stop {unit}")
+    try:
+        assert stack.show(host, unit, "ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
+    finally:
+        host.check_output(f"systemctl start {unit}")
+    stack.wait_for(lambda: answers(host), "PostgreSQL")
+
+
+def test_it_comes_back_after_a_kill(host, unit):
     host.check_output(f"systemctl kill --signal=KILL --kill-whom=main {unit}")
-    stack.wait_for(lambda: host.run("runuser -u postgres -- psql -tAc 'select 1'").rc == 0, "PostgreSQL after a kill", 40)
+    try:
+        stack.wait_for(lambda: answers(host), "PostgreSQL after a kill", 20)
+    finally:
+        host.check_output(f"systemctl start {unit}")

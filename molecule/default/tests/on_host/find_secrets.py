@@ -1,6 +1,6 @@
-"""Runs on a host as root: who can see which of the deployment's secrets, and what can the services change?
+"""Runs on a host as root, and finds out who can see the deployment's secrets and who can change its code.
 
-Prints JSON. Secrets are called by the name of the file that they come from; their values never leave the host.
+Prints JSON. Secrets are called by the file that they come from; their values never leave the host.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import json
 import os
 import pwd
 import re
+import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-PLACES = ("/etc", "/opt", "/var", "/run", "/usr/local", "/home", "/srv", "/tmp", "/root", "/dev/shm")
+# Temporary folders on purpose: that is where secrets are forgotten.
+PLACES = ("/etc", "/opt", "/var", "/run", "/usr/local", "/home", "/srv", "/root", "/tmp", "/dev/shm")  # noqa: S108
 CODE = ("/opt/sample", "/etc", "/usr/local", "/usr/lib/systemd", "/usr/bin")
 SOURCES = ("/etc/sample/credentials", "/etc/sample/flower.conf")
 OTHERS = ("nobody", "ops")
@@ -56,37 +59,55 @@ def processes(kind: str, wanted: dict[str, bytes]) -> list[str]:
     return hits
 
 
-def files(wanted: dict[str, bytes]) -> list[str]:
-    """Return the files that this process can read and that hold a secret."""
-    hits = []
-    for place in PLACES:
+def walk(places: tuple[str, ...]) -> Iterator[Path]:
+    """Yield what lies below some folders, the folders themselves included."""
+    for place in places:
+        yield Path(place)
         for folder, below, here in os.walk(place):
-            below[:] = [name for name in below if os.path.join(folder, name) not in SKIPPED]
-            for name in here:
-                path = Path(folder, name)
-                try:
-                    if not path.is_file() or path.is_symlink() or path.stat().st_size > LARGEST:
-                        continue
-                    content = path.read_bytes()
-                except OSError:
-                    continue
-                hits += [f"{path}: {found}" for found in names(content, wanted)]
-    return hits
+            below[:] = [name for name in below if f"{folder}/{name}" not in SKIPPED]
+            yield from (Path(folder, name) for name in (*below, *here))
 
 
-def writable() -> list[str]:
-    """Return what this process could change in the folders of code and configuration."""
-    hits = []
-    for place in CODE:
-        for folder, below, here in os.walk(place):
-            for name in (".", *below, *here):
-                path = os.path.join(folder, name)
-                if not os.path.islink(path) and os.access(path, os.W_OK):
-                    hits.append(path)
-    return hits
+def hiding(wanted: dict[str, bytes]) -> dict[str, list[str]]:
+    """Return all files that hold a secret, read as root once; whether an account can open them is asked later."""
+    found = {}
+    for path in walk(PLACES):
+        try:
+            seen = path.lstat()
+            if stat.S_ISREG(seen.st_mode) and seen.st_size < LARGEST and (hits := names(path.read_bytes(), wanted)):
+                found[str(path)] = hits
+        except OSError:
+            # Gone meanwhile.
+            continue
+    return found
 
 
-def as_account(name: str, group: int, wanted: dict[str, bytes]) -> dict[str, Any]:
+def loose() -> list[str]:
+    """Return what somebody besides root may change, going by owner and mode, in the folders of code."""
+    found = []
+    for path in walk(CODE):
+        try:
+            seen = path.lstat()
+        except OSError:
+            continue
+        if not stat.S_ISLNK(seen.st_mode) and (seen.st_uid != 0 or seen.st_mode & 0o022):
+            found.append(str(path))
+    return found
+
+
+def readable(path: str) -> bool:
+    """Tell whether this process can really read a file."""
+    try:
+        with Path(path).open("rb") as opened:
+            opened.read(1)
+    except OSError:
+        return False
+    return True
+
+
+def as_account(
+    name: str, group: int, wanted: dict[str, bytes], hidden: dict[str, list[str]], changeable: list[str]
+) -> dict[str, Any]:
     """Look around as an account, with no group but its own."""
     reading, writing = os.pipe()
     if os.fork() == 0:
@@ -94,10 +115,10 @@ def as_account(name: str, group: int, wanted: dict[str, bytes]) -> dict[str, Any
         os.setgid(group)
         os.setuid(pwd.getpwnam(name).pw_uid)
         seen = {
-            "files": files(wanted),
+            "files": [f"{path}: {what}" for path, hits in hidden.items() if readable(path) for what in hits],
             "cmdline": processes("cmdline", wanted),
             "environ": processes("environ", wanted),
-            "writable": writable(),
+            "writable": [path for path in changeable if os.access(path, os.W_OK)],
         }
         with os.fdopen(writing, "w") as stream:
             json.dump(seen, stream)
@@ -141,10 +162,12 @@ def main() -> None:
     """Print what was found."""
     wanted = secrets()
     group = grp.getgrnam("sample").gr_gid
-    accounts = {name: group for name in sys.argv[1:]} | {name: pwd.getpwnam(name).pw_gid for name in OTHERS}
+    hidden, changeable = hiding(wanted), loose()
+    accounts = dict.fromkeys(sys.argv[1:], group) | {name: pwd.getpwnam(name).pw_gid for name in OTHERS}
     found = {
         "secrets": sorted(wanted),
-        "accounts": {name: as_account(name, gid, wanted) for name, gid in accounts.items()},
+        "hidden": sorted(hidden),
+        "accounts": {name: as_account(name, gid, wanted, hidden, changeable) for name, gid in accounts.items()},
         "environ": processes("environ", wanted),
         "busy": while_busy(wanted),
         "journal": journal(wanted),

@@ -37,7 +37,7 @@ def run(
     variables: dict[str, Any] | None = None,
     limit: str = "",
 ) -> Run:
-    """Run playbooks of the project, one after another in one process, with variables on top of the inventories."""
+    """Run playbooks of the project in one process, with variables on top of the inventories."""
     command = [
         str(Path(sys.executable).parent / "ansible-playbook"),
         *[f"--inventory={path}" for path in inventories],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import stack
+
 from testbench import playbooks
 from testbench.demo import find_mail, request
 
@@ -29,20 +31,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.fixture(scope="module")
 def variables(host: Any) -> dict[str, Any]:
-    """What the inventory says of the host."""
+    """Return what the inventory says of the host."""
     found: dict[str, Any] = host.ansible.get_variables()
     return found
 
 
 @pytest.fixture(scope="module")
 def address(variables: dict[str, Any]) -> str:
-    """Where the host is met from here."""
+    """Return where the host is met from here."""
     return str(variables["ansible_host"])
 
 
 @pytest.fixture(scope="session")
 def answers() -> dict[Any, Any]:
-    """What hosts have answered to a script that several tests look at."""
+    """Keep what hosts have answered to a script that several tests look at."""
     return {}
 
 
@@ -83,22 +85,18 @@ def http(address: str) -> Any:
 @pytest.fixture
 def mail_to(variables: dict[str, Any]) -> Any:
     """Wait for the mail to somebody."""
-    from pathlib import Path
-
     folder = Path(variables["testbench_mail_folder"])
     return lambda recipient: stack.wait_for(lambda: find_mail(folder, recipient), f"mail to {recipient}", 30)
 
 
 @pytest.fixture
 def somebody(host: Any) -> dict[str, str]:
-    """Somebody who isn't registered yet."""
+    """Make up somebody who isn't registered yet."""
     return {"email": f"{host.backend.host}.{time.time_ns()}@example.com", "name": "Ada Example"}
 
 
 @pytest.fixture
 def secret(variables: dict[str, Any], host: Any) -> Any:
     """Read a secret that was generated for the host."""
-    from pathlib import Path
-
     folder = Path(variables["testbench_mail_folder"]).parent / "secrets" / host.backend.host
     return lambda name: (folder / name).read_text().split()[0]

@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 import stack
-from testbench.podman import ROOT
 from testinfra import get_host
+
+from testbench.podman import ROOT
 
 ONE_POOL = [{"name": "main", "queues": ["high", "default", "low"]}]
 UNIT_FOLDER = "/etc/systemd/system"

@@ -31,7 +31,8 @@ def test_the_login_opens_it(http, login, path):
 
 def test_it_sees_the_workers(http, login, host):
     def names():
-        return {name.split("@")[0] for name in json.loads(http(FLOWER, "GET", "/api/workers?refresh=1", login=login)[1])}
+        seen = json.loads(http(FLOWER, "GET", "/api/workers?refresh=1", login=login)[1])
+        return {name.split("@")[0] for name in seen}
 
     assert stack.wait_for(lambda: names() >= {"high", "main"}, "both workers in Flower", 20)
 
@@ -41,5 +42,6 @@ def test_it_is_read_only(http, login, host):
     before = stack.main_pid(host, "celery-worker@high.service")
     status, _, _ = http(FLOWER, "POST", f"/api/worker/shutdown/{node}", login=login)
     assert status == 403
-    assert http(FLOWER, "POST", "/api/task/async-apply/housekeeping.echo", {"args": []}, login=login)[0] == 403
+    apply = "/api/task/async-apply/housekeeping.echo"
+    assert http(FLOWER, "POST", apply, {"args": []}, login=login)[0] == 403
     assert stack.main_pid(host, "celery-worker@high.service") == before

@@ -5,7 +5,8 @@ import shlex
 import pytest
 import stack
 
-LOGIN = "PGPASSWORD=$(cat /etc/sample/credentials/database_password) psql -h 127.0.0.1 -U sample -tAc 'select 1'"
+PASSWORD = "$(cat /etc/sample/credentials/database_password)"
+LOGIN = f"PGPASSWORD={PASSWORD} psql -h 127.0.0.1 -U sample -tAc 'select 1'"
 ROLE = "from pg_authid where rolname = 'sample'"
 
 

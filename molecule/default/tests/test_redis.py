@@ -22,7 +22,12 @@ def test_the_right_password_lets_in(host):
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("maxmemory-policy", "noeviction"), ("appendonly", "yes"), ("appendfsync", "everysec"), ("protected-mode", "yes")],
+    [
+        ("maxmemory-policy", "noeviction"),
+        ("appendonly", "yes"),
+        ("appendfsync", "everysec"),
+        ("protected-mode", "yes"),
+    ],
 )
 def test_the_running_server_has_its_settings(host, setting, value):
     assert stack.redis(host, f"config get {setting}").split() == [setting, value]
@@ -36,7 +41,7 @@ def test_memory_is_limited_to_a_quarter_of_the_host(host):
 
 @pytest.mark.parametrize("port", [6379, 5432])
 def test_nobody_outside_reaches_broker_or_database(address, port):
-    with pytest.raises(OSError, match="refused|timed out"):
+    with pytest.raises(OSError, match=r"refused|timed out"):
         socket.create_connection((address, port), timeout=3).close()
 
 

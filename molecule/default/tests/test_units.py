@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import stack
 import yaml
+
 from testbench.podman import ROOT
 from testbench.remote import parse_scores
 

@@ -1,5 +1,6 @@
 """The site takes a registration at once, and the mail follows."""
 
+import http.client
 import json
 import shlex
 
@@ -19,7 +20,6 @@ def test_the_health_page_answers(http):
 
 
 def test_registering_answers_at_once_and_the_mail_arrives(host, http, somebody, mail_to):
-    # Nobody waits for the mail server: with a sleeping worker process behind it the answer would be the same.
     status, body, milliseconds = http(SITE, "POST", "/register/", somebody)
     assert status == 201, body
     assert milliseconds < 1000
@@ -28,8 +28,7 @@ def test_registering_answers_at_once_and_the_mail_arrives(host, http, somebody, 
     assert mail["from"] == "sample@example.com"
     query = RESULT.format(user=json.loads(body)["id"])
     command = f"runuser -u postgres -- psql -d sample -tAc {shlex.quote(query)}"
-    stored = stack.wait_for(lambda: "SUCCESS" in (out := host.check_output(command)) and out, "the stored result", 20)
-    assert '\\"sent\\": true' in stored or '"sent": true' in stored
+    stack.wait_for(lambda: host.check_output(command).startswith('SUCCESS {"sent": true'), "the result", 20)
 
 
 def test_the_request_does_not_wait_for_the_workers(host, http, somebody, mail_to):
@@ -43,9 +42,9 @@ def test_the_request_does_not_wait_for_the_workers(host, http, somebody, mail_to
     assert mail_to(somebody["email"])
 
 
-@pytest.mark.parametrize("address", ["nobody", "", "two@example.com, three@example.com"])
-def test_a_bad_address_gets_a_clear_400(http, address):
-    status, body, _ = http(SITE, "POST", "/register/", {"email": address, "name": "Ada"})
+@pytest.mark.parametrize("email", ["nobody", "", "two@example.com, three@example.com"])
+def test_a_bad_address_gets_a_clear_400(http, email):
+    status, body, _ = http(SITE, "POST", "/register/", {"email": email, "name": "Ada"})
     assert status == 400
     assert "email" in json.loads(body)["errors"]
 
@@ -57,14 +56,10 @@ def test_a_duplicate_address_gets_a_clear_400(http, somebody):
     assert "Already registered" in body
 
 
-def test_another_host_name_is_refused(host):
-    out = host.check_output("curl --version >/dev/null 2>&1; python3 - <<'E'\n"
-                            "import http.client, subprocess\n"
-                            "address = subprocess.check_output(['hostname', '-I'], text=True).split()[0]\n"
-                            "link = http.client.HTTPConnection(address, 8000, timeout=10)\n"
-                            "link.request('GET', '/register/', headers={'Host': 'elsewhere.example'})\n"
-                            "print(link.getresponse().status)\nE")
-    assert out.strip() == "400"
+def test_another_host_name_is_refused(address):
+    link = http.client.HTTPConnection(address, SITE, timeout=10)
+    link.request("GET", "/register/", headers={"Host": "elsewhere.example"})
+    assert link.getresponse().status == 400
 
 
 def test_static_files_are_served(http):

@@ -1,4 +1,4 @@
-"""Runs in `sample-manage shell`: has beat send a task every two seconds for a while; prints the runs that were stored."""
+"""Runs in `sample-manage shell`: has beat send a task every two seconds; prints the runs that were stored."""
 
 import json
 import time
@@ -14,7 +14,8 @@ WANTED = 3
 
 def runs():
     """Return the runs that are stored."""
-    return list(TaskResult.objects.filter(periodic_task_name=NAME, status="SUCCESS").values_list("worker", flat=True))
+    done = TaskResult.objects.filter(periodic_task_name=NAME, status="SUCCESS")
+    return list(done.values_list("worker", flat=True))
 
 
 def main():

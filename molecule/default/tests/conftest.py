@@ -11,6 +11,7 @@ import pytest
 import stack
 
 from testbench import playbooks
+from testbench.console import Problem
 from testbench.demo import find_mail, request
 
 JOURNALS = "celery-* django-web* redis-server* postgresql@*"
@@ -100,3 +101,20 @@ def secret(variables: dict[str, Any], host: Any) -> Any:
     """Read a secret that was generated for the host."""
     folder = Path(variables["testbench_mail_folder"]).parent / "secrets" / host.backend.host
     return lambda name: (folder / name).read_text().split()[0]
+
+
+@pytest.fixture
+def wait_until_up(host: Any, address: str) -> Any:
+    """Wait until all services are active, and those that people talk to answer."""
+
+    def answers(port: int, path: str, status: int) -> bool:
+        try:
+            return request(address, port, "GET", path)[0] == status
+        except Problem:
+            return False
+
+    def look() -> bool:
+        # Flower is active before it listens.
+        return stack.active(host) and answers(8000, "/healthz", 200) and answers(5555, "/", 401)
+
+    return lambda: stack.wait_for(look, "all services")

@@ -10,6 +10,7 @@ from testbench.podman import ROOT
 
 ONE_POOL = [{"name": "main", "queues": ["high", "default", "low"]}]
 UNIT_FOLDER = "/etc/systemd/system"
+ROLES = ("redis", "worker", "flower", "smoke")
 NAMES = ("bookworm", "trixie")
 
 
@@ -24,6 +25,7 @@ def look(name):
         "links": host.check_output(f"find {UNIT_FOLDER} -type l -name 'celery-worker@*' -printf '%f '").split(),
         "main": host.check_output(f"ps -o args= -p {stack.main_pid(host, 'celery-worker@main.service')}"),
         "beat": stack.main_pid(host, "celery-beat.service"),
+        "flower": stack.main_pid(host, "celery-flower.service"),
         "current": host.check_output("readlink /opt/sample/current"),
     }
 
@@ -32,10 +34,11 @@ def look(name):
 def states(play):
     """The hosts before, with other variables, and with the old ones again."""
     before = {name: look(name) for name in NAMES}
-    changed = play("redis", "worker", redis_maxmemory="64mb", celery_worker_pools=ONE_POOL)
+    # With smoke at the end, right behind Flower: it was restarted a moment before it is asked.
+    changed = play(*ROLES, redis_maxmemory="64mb", celery_worker_pools=ONE_POOL, flower_max_tasks=500)
     assert changed.status == 0, changed.output
     during = {name: look(name) for name in NAMES}
-    back = play("redis", "worker")
+    back = play(*ROLES)
     assert back.status == 0, back.output
     return before, during, {name: look(name) for name in NAMES}
 
@@ -61,8 +64,14 @@ def test_a_pool_that_is_gone_from_the_inventory_is_gone_from_the_host(states, na
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_did_not_change_was_left_alone(states, name):
-    before, _, after = (state[name] for state in states)
-    assert before["beat"] == after["beat"]
+    before, during, after = (state[name] for state in states)
+    assert before["beat"] == during["beat"] == after["beat"] != 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_changed_configuration_restarts_its_service(states, name):
+    before, during, after = (state[name] for state in states)
+    assert len({before["flower"], during["flower"], after["flower"]}) == 3
 
 
 def test_a_project_that_sets_celery_past_its_settings_is_refused_and_changes_nothing(play, tmp_path):

@@ -265,7 +265,10 @@ def down(scope: str, inventory_path: Path) -> None:
             podman("network", "rm", network_of(scope))
         inventory.generated_path(inventory_path).unlink(missing_ok=True)
         shutil.rmtree(state_of(scope), ignore_errors=True)
-        if not our_containers():
+        if json.loads(text("ps", "--format", "json")):
+            # Also another clone's, or somebody else's: without forwarding, they would lose the network.
+            say("  kernel settings stay as they are, since other containers run")
+        elif not our_containers():
             kernel.restore()
     say(f"  {len(containers)} host(s) of {scope} removed")
 

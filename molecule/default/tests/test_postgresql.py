@@ -40,8 +40,9 @@ def test_the_role_gets_into_no_other_database(host):
 
 
 def test_nobody_else_gets_in_over_the_socket(host):
-    answer = host.run("runuser -u nobody -- psql -d sample -tAc 'select 1'")
+    answer = host.run("runuser -u nobody -- psql -U sample -d sample -tAc 'select 1'")
     assert answer.rc != 0
+    assert "no pg_hba.conf entry" in answer.stderr
 
 
 def test_the_password_is_kept_as_scram(host):

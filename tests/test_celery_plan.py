@@ -63,6 +63,10 @@ def test_a_fixed_concurrency_is_kept_and_its_memory_is_reckoned_with() -> None:
     assert counts(pools, cpus=8, memory=4096) == {"io": 6, "cpu": 2}
 
 
+def test_pools_of_fixed_concurrency_alone_are_kept() -> None:
+    assert counts([{"name": "io", "queues": QUEUES, "concurrency": 6}], cpus=2) == {"io": 6}
+
+
 def test_too_little_memory_is_said() -> None:
     result = plan(TWO, cpus=16, memory=600)
     assert result["bounded_by"] == "memory"

@@ -1,0 +1,103 @@
+"""The templates of the application's roles, rendered without a host; anything undefined is an error."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import yaml
+
+SERVICE = {
+    "name": "celery-worker@one.service",
+    "description": "A worker",
+    "user": "celery",
+    "group": "shop",
+    "exec_start": "/opt/shop/live/venv/bin/python -m celery",
+    "release": "/opt/shop/current",
+    "live": "/opt/shop/live",
+    "working_directory": "/opt/shop/live/src",
+    "environment_files": ["/opt/shop/current/config/environment"],
+    "credentials": {"broker_url": "/etc/shop/credentials/broker_url"},
+    "egress": ["localhost", "192.0.2.1"],
+    "directives": {"Type": "notify", "ListenStream": ["a", "b"], "Persistent": True},
+}
+
+
+def test_a_service_gets_the_sandbox_and_its_credentials(role):
+    (file,) = yaml.safe_load(role("systemd_unit", systemd_unit_units=[SERVICE]).render("units.yml.j2"))
+    lines = file["content"].splitlines()
+    assert file["dest"] == "/etc/systemd/system/celery-worker@one.service"
+    for line in (
+        "LoadCredential=broker_url:/etc/shop/credentials/broker_url",
+        "BindReadOnlyPaths=/opt/shop/current:/opt/shop/live",
+        "NoNewPrivileges=yes",
+        "IPAddressDeny=any",
+        "IPAddressAllow=192.0.2.1",
+        "ListenStream=b",
+        "Persistent=true",
+        "UMask=0077",
+    ):
+        assert line in lines
+
+
+def test_a_target_has_no_section_of_a_service(role):
+    unit = {"name": "shop.target", "description": "All", "wanted_by": ["multi-user.target"]}
+    (file,) = yaml.safe_load(role("systemd_unit", systemd_unit_units=[unit]).render("units.yml.j2"))
+    assert "[Service]" not in file["content"]
+    assert "WantedBy=multi-user.target" in file["content"]
+
+
+def test_an_operator_s_command_runs_like_the_services(role):
+    commands = [{"path": "/usr/local/sbin/shop-manage", "exec": "python -m django"}]
+    rendered = role("systemd_unit", systemd_unit_commands=commands, systemd_unit_command_unit=SERVICE)
+    (file,) = yaml.safe_load(rendered.render("operator_commands.yml.j2"))
+    words = shlex.split(file["content"], comments=True)
+    assert "--uid=celery" in words
+    assert "--property=NoNewPrivileges=yes" in words
+    assert "--property=EnvironmentFile=$release/config/environment" in words
+
+
+def test_each_pool_of_the_plan_is_a_unit(role):
+    text = role("celery_worker", facts={"processor_nproc": 4, "memtotal_mb": 65536}, celery_worker_app="shop").render(
+        "worker_units.yml.j2"
+    )
+    high, main = json.loads(text)
+    assert (high["name"], main["name"]) == ("celery-worker@high.service", "celery-worker@main.service")
+    assert "--concurrency=3" in main["exec_start"].split()
+    assert main["directives"]["TimeoutStopSec"] > 1800
+
+
+def test_flower_s_login_survives_commas_and_quotes(role):
+    password = 'a,b"c\\d'
+    text = role("flower", flower_password=password).render("etc/flower.conf.j2")
+    values: dict[str, object] = {}
+    exec(text, values)  # noqa: S102 (as Flower reads it)
+    assert values["basic_auth"] == [f"flower:{password}"]
+    assert values["read_only"] is True
+
+
+def test_awkward_values_reach_the_environment_whole(role):
+    project = role(
+        "django_project",
+        django_project_app="shop",
+        django_project_environment={"GREETING": 'say "hi" $HOME \\ `x`'},
+        django_project_secret_environment={"KEY": "a$b"},
+        django_project_credentials={"broker_url": "redis://x"},
+    )
+    assert 'GREETING="say \\"hi\\" \\$HOME \\\\ \\`x\\`"' in project.render("config/environment.j2").splitlines()
+    files = {file["dest"]: file for file in yaml.safe_load(project.render("etc/secret_files.yml.j2"))}
+    assert files["/etc/shop/credentials/broker_url"]["content"] == "redis://x"
+    assert files["/etc/shop/environment.secret"]["content"].strip() == 'KEY="a\\$b"'
+    assert {file["mode"] for file in files.values()} == {"0600"}
+
+
+def test_an_index_with_a_login_is_quoted_for_the_shell(role):
+    project = role("django_project", django_project_index_url="https://user:p'w@index.example.com/simple")
+    text = project.render("tools/index.env.j2")
+    assert "https://user:p'w@index.example.com/simple" in [word.partition("=")[2] for word in shlex.split(text, comments=True)]
+    assert "venv/bin/uv" in project.render("tools/uv.j2")
+
+
+def test_the_plan_says_what_runs(role):
+    text = role("celery_worker", facts={"processor_nproc": 4, "memtotal_mb": 65536}).render("plan.txt.j2")
+    assert "celery-worker@main: 3 processes for default, low" in text

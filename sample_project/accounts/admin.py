@@ -46,4 +46,4 @@ class WelcomeEmailAdmin(OutgoingEmailAdmin):
 
     def publish(self, row: WelcomeEmail) -> None:
         """Wake a worker once the change is committed."""
-        send_welcome_email.delay_on_commit(job=WelcomeJob(user_id=row.user_id))
+        send_welcome_email.publish_on_commit(row, WelcomeJob(user_id=row.user_id))

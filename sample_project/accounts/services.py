@@ -19,8 +19,8 @@ def register(email: str, name: str) -> User:
     try:
         with transaction.atomic():
             user = User.objects.create_user(email, name=name)
-            WelcomeEmail.objects.create(user=user)
-            send_welcome_email.delay_on_commit(job=WelcomeJob(user_id=user.pk))
+            welcome = WelcomeEmail.objects.create(user=user)
+            send_welcome_email.publish_on_commit(welcome, WelcomeJob(user_id=user.pk))
     except IntegrityError:
         # Two requests at once may both have passed the form's check.
         if User.objects.with_email(email).exists():

@@ -16,4 +16,4 @@ class DigestEmailAdmin(OutgoingEmailAdmin):
 
     def publish(self, row: DigestEmail) -> None:
         """Wake a worker once the change is committed."""
-        send_user_digest.delay_on_commit(job=DigestJob(user_id=row.user_id, week=row.week))
+        send_user_digest.publish_on_commit(row, DigestJob(user_id=row.user_id, week=row.week))

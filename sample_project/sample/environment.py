@@ -86,9 +86,7 @@ def database(url: str) -> dict[str, Any]:
         raise ImproperlyConfigured("DATABASE_URL: the scheme must be postgresql or sqlite.")
     name = unquote(parts.path.lstrip("/"))
     if not name:
-        raise ImproperlyConfigured(
-            "DATABASE_URL: the database's name is missing, as in postgresql://host/name."
-        )
+        raise ImproperlyConfigured("DATABASE_URL: the database's name is missing, as in postgresql://host/name.")
     options: dict[str, Any] = {"connect_timeout": 5, **dict(parse_qsl(parts.query))}
     # `?host=/run/postgresql` is libpq's way to write a socket's folder in a URL.
     host = options.pop("host", None) or unquote(parts.hostname or "")

@@ -1,10 +1,10 @@
 """E-mails recorded before they are sent: the record is the job, a message only wakes a worker.
 
-A row is written in the transaction that gave reason for the mail. Whatever happens to the broker, a sweep
-finds the rows that are still due. Sending is claimed by an UPDATE that only one delivery can win, so a second
-delivery of the same task has no second effect. What is left is the gap between the mail server's "250
-accepted" and our UPDATE: a crash just there sends again, under the same Message-ID, because losing the mail
-would be worse.
+A row is written in the transaction that gave reason for the mail. Whatever happens to the broker, a sweep finds the
+rows that are due: soon where nobody could publish them, after a while where a message is on its way. Sending is claimed
+by an UPDATE that only one delivery can win, so a second delivery of the same task has no second effect. What is left is
+the gap between the mail server's "250 accepted" and our UPDATE: a crash just there sends again, under the same
+Message-ID, because losing the mail would be worse.
 """
 
 import uuid
@@ -22,6 +22,8 @@ from sample.mailing import TIME_LIMIT
 
 # A claim outlives the hard time limit of the task that holds it, so that nobody takes it from a living one.
 CLAIM_TIME = timedelta(seconds=TIME_LIMIT + 30)
+# How long the sweep leaves a new row to the process that wrote it, which publishes it at once if it can.
+UNPUBLISHED = timedelta(seconds=5)
 # How long a published row is left alone before it is published again: a busy worker is no broker that forgot.
 GRACE = timedelta(minutes=10)
 # A mail that takes its worker down with it would come back for ever. Three retries need four.
@@ -31,6 +33,11 @@ MAX_ATTEMPTS = 12
 def after_grace() -> datetime:
     """Return when a row that is published now may be published again."""
     return timezone.now() + GRACE
+
+
+def soon() -> datetime:
+    """Return when a row that is written now may be published by the sweep."""
+    return timezone.now() + UNPUBLISHED
 
 
 class OutgoingEmail(models.Model):
@@ -50,7 +57,7 @@ class OutgoingEmail(models.Model):
     last_error = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     due_at = models.DateTimeField(
-        default=after_grace, help_text="When to publish it again, unless it is done by then."
+        default=soon, help_text="When the sweep publishes it, unless it was published or is done by then."
     )
     sent_at = models.DateTimeField(null=True, blank=True)
 
@@ -64,9 +71,9 @@ class OutgoingEmail(models.Model):
     def due(cls, **lookup: Any) -> models.QuerySet[Self]:
         """Return what should have been sent by now and was not: its message is lost, or its worker died."""
         unfinished = [cls.Status.PENDING, cls.Status.SENDING]
-        return cls._default_manager.filter(
-            status__in=unfinished, due_at__lte=timezone.now(), **lookup
-        ).order_by("due_at")
+        return cls._default_manager.filter(status__in=unfinished, due_at__lte=timezone.now(), **lookup).order_by(
+            "due_at"
+        )
 
     @classmethod
     def claim(cls, **lookup: Any) -> Self | None:
@@ -81,6 +88,12 @@ class OutgoingEmail(models.Model):
         if not row.update(status=cls.Status.SENDING, attempts=F("attempts") + 1, due_at=now + CLAIM_TIME):
             return None
         return cls._default_manager.select_related("user").get(**lookup)
+
+    def record_published(self) -> None:
+        """Have the sweep leave the row alone for a while: its message is on its way."""
+        # A condition, because a worker may have claimed it before we come to write this.
+        fresh = type(self)._default_manager.filter(pk=self.pk, due_at=self.due_at)
+        fresh.update(due_at=after_grace())
 
     def finish(self, status: str, error: str = "", delay: int = 0) -> None:
         """Record how the attempt ended; `delay` is the wait in seconds until a retry that is on its way."""

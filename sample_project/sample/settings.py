@@ -163,21 +163,13 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     # Longer than the longest wait (retry delay) and the hard time limit together, or a running task starts
     # twice. Every process must say the same: the shortest one wins for all.
     "visibility_timeout": number("VISIBILITY_TIMEOUT", 7200),
-    # Without these a publish on a dead connection hangs for good. A request waits as long for a Redis that is
-    # there and does not answer.
+    # Without these a publish on a dead connection hangs for good. They have a worker's patience, which a hiccup of
+    # Redis must not cost its connection; a request has less, see `sample.publishing`.
     "socket_connect_timeout": 2,
     "socket_timeout": 5,
     "socket_keepalive": True,
     "health_check_interval": 25,
 }
-# A request waits for this: one more try at once, and then the row in the database is what keeps the job.
-CELERY_TASK_PUBLISH_RETRY_POLICY = {
-    "max_retries": 1,
-    "interval_start": 0,
-    "interval_step": 0,
-    "interval_max": 0,
-}
-
 # Names and arguments in the admin's list of results. They hold identifiers, never addresses or secrets.
 CELERY_RESULT_EXTENDED = True
 # Set, it would make beat delete all old results in one transaction, which fails when there are very many. A
@@ -211,8 +203,10 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "send-pending-welcome-emails": {
         "task": "accounts.send_pending_welcome_emails",
-        "schedule": 300,
-        "options": {"expire_seconds": 240},
+        # Often, so that what was registered while Redis was away goes out within a minute of its return. A run
+        # that finds nothing costs one query.
+        "schedule": 20,
+        "options": {"expire_seconds": 15},
     },
     "send-weekly-digest": {
         # Several times in the morning: each run sends only what this week's earlier ones did not.

@@ -5,11 +5,12 @@ import email.policy
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import redis
 from aiosmtpd.controller import Controller
 from django.conf import LazySettings
 from sample.celery import app
+from sample.publishing import publisher
 
 from tests.settings import SCRATCH, TEST_DATABASE_URL
 
@@ -46,43 +48,57 @@ def wait_for(condition, seconds: float = 15.0):
     pytest.fail(f"not within {seconds} s: {condition}")
 
 
-@dataclass
 class Broker:
-    """A real Redis with a password."""
+    """A real Redis with a password, on a port that stays its own while it is down."""
 
-    url: str
-    client: redis.Redis
+    def __init__(self) -> None:
+        self.binary = shutil.which("redis-server")
+        if self.binary is None:
+            pytest.fail("redis-server is not on PATH: install the package redis-server to run these tests")
+        self.port, self.password = free_port(), secrets.token_urlsafe(16)
+        self.url = f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        self.client = redis.Redis(port=self.port, password=self.password)
+        self.start()
+
+    def start(self) -> None:
+        """Start it, empty, and wait until it answers."""
+        # Configured on standard input: a password in argv is seen by everyone on the machine.
+        self.process = subprocess.Popen([self.binary, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        self.process.stdin.write(
+            f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\n"
+            f'save ""\ndir {SCRATCH}\nmaxmemory-policy noeviction\n'
+        )
+        self.process.stdin.close()
+        wait_for(self.answers)
+
+    def answers(self) -> bool:
+        """Tell whether it serves."""
+        try:
+            return self.client.ping()
+        except redis.ConnectionError:
+            return False
+
+    def kill(self) -> None:
+        """End it with all that it holds, even when it is frozen."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def freeze(self) -> None:
+        """Have it answer nothing; the kernel still takes connections for it."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[Broker]:
     """Start redis-server once."""
-    binary = shutil.which("redis-server")
-    if binary is None:
-        pytest.fail("redis-server is not on PATH: install the package redis-server to run these tests")
-    port, password = free_port(), secrets.token_urlsafe(16)
-    # Configured on standard input: a password in argv is seen by everyone on the machine.
-    process = subprocess.Popen([binary, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    process.stdin.write(
-        f"bind 127.0.0.1\nport {port}\nrequirepass {password}\n"
-        f'save ""\ndir {SCRATCH}\nmaxmemory-policy noeviction\n'
-    )
-    process.stdin.close()
-    client = redis.Redis(port=port, password=password)
-
-    def answers() -> bool:
-        try:
-            return client.ping()
-        except redis.ConnectionError:
-            return False
-
-    try:
-        wait_for(answers)
-        yield Broker(f"redis://:{password}@127.0.0.1:{port}/0", client)
-    finally:
-        client.close()
-        process.terminate()
-        process.wait(10)
+    server = Broker()
+    yield server
+    server.client.close()
+    server.kill()
 
 
 def run(arguments: list[str], **environment: str) -> subprocess.CompletedProcess:
@@ -118,6 +134,7 @@ def use_broker(url: str) -> None:
     # Forgets the pools of connections to the one before.
     app._after_fork()
     app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = url
+    publisher.resume()
 
 
 @pytest.fixture
@@ -142,6 +159,8 @@ class MailHandler:
         self.messages: list = []
         self.replies: list[str] = []
         self.data_replies: list[str] = []
+        # What happens between a message's arrival and the answer.
+        self.on_data: Callable[[], object] = lambda: None
 
     async def handle_RCPT(self, _server, _session, envelope, address, _options) -> str:  # noqa: N802 - aiosmtpd's
         """Accept or refuse a recipient."""
@@ -154,6 +173,7 @@ class MailHandler:
         """Keep a message, or refuse it."""
         if self.data_replies:
             return self.data_replies.pop(0)
+        self.on_data()
         self.messages.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
         return "250 OK"
 
@@ -175,6 +195,7 @@ def smtp(smtp_server: tuple[MailHandler, int], settings: LazySettings) -> MailHa
     handler.messages.clear()
     handler.replies.clear()
     handler.data_replies.clear()
+    handler.on_data = lambda: None
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", port
     return handler

@@ -22,9 +22,7 @@ def sink() -> Iterator[tuple[str, list[dict]]]:
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             events.extend(
-                item
-                for line in body.splitlines()
-                if line.startswith(b"{") and "event_id" in (item := json.loads(line))
+                item for line in body.splitlines() if line.startswith(b"{") and "event_id" in (item := json.loads(line))
             )
             self.send_response(200)
             self.end_headers()

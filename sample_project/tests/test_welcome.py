@@ -1,11 +1,16 @@
 """The task that sends the welcome e-mail, against a real SMTP server."""
 
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 from accounts.models import User, WelcomeEmail
 from accounts.tasks import send_welcome_email
 from celery.exceptions import Retry
+from django.db import connection
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,9 +29,7 @@ def row(db) -> WelcomeEmail:
 
 def deliver(row: WelcomeEmail, retries: int = 0):
     """Run the task as a worker would for its nth delivery; a retry is raised, not run."""
-    send_welcome_email.push_request(
-        retries=retries, called_directly=False, is_eager=False, id="1", delivery_info={}
-    )
+    send_welcome_email.push_request(retries=retries, called_directly=False, is_eager=False, id="1", delivery_info={})
     try:
         return send_welcome_email.run(job={"user_id": row.user_id})
     finally:
@@ -56,6 +59,43 @@ def test_mail_is_sent_and_recorded(row, smtp):
     row.refresh_from_db()
     assert (row.status, row.attempts) == ("sent", 1)
     assert row.sent_at is not None
+
+
+@contextmanager
+def database_away(seconds: float) -> Iterator[Callable[[], None]]:
+    """Give a function after whose call no statement of this thread's connection succeeds until it is opened anew."""
+    name = connection.settings_dict["NAME"]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            (process,) = cursor.fetchone()
+        other = connection.copy()
+        with other.cursor() as cursor:
+            yield lambda: cursor.execute("SELECT pg_terminate_backend(%s)", [process])
+        other.close()
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA busy_timeout = 50")
+    other = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
+    unlock = threading.Timer(seconds, other.rollback)
+
+    def lock() -> None:
+        other.execute("BEGIN EXCLUSIVE")
+        unlock.start()
+
+    yield lock
+    unlock.join()
+    other.close()
+
+
+def test_a_database_that_goes_away_while_the_mail_is_sent_does_not_send_it_twice(transactional_db, smtp):
+    row = WelcomeEmail.objects.create(user=User.objects.create_user("ada@example.com", name="Ada"))
+    with database_away(0.5) as happens:
+        smtp.on_data = happens
+        assert deliver(row)["sent"] is True
+    row.refresh_from_db()
+    assert row.status == "sent"
+    assert len(smtp.messages) == 1
 
 
 def test_second_delivery_has_no_second_effect(row, smtp):

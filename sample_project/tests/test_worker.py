@@ -8,6 +8,8 @@ from datetime import datetime
 
 import pytest
 from accounts.models import WelcomeEmail
+from accounts.services import register
+from accounts.tasks import send_pending_welcome_emails
 from celery import states
 from django.utils import timezone
 from django_celery_results.models import TaskResult
@@ -35,9 +37,7 @@ def test_each_queue_is_served_and_results_are_stored(worker, queue):
 
 
 def test_registering_sends_mail(worker, client, smtp):
-    response = client.post(
-        "/register/", {"email": "ada@example.com", "name": "Ada"}, content_type="application/json"
-    )
+    response = client.post("/register/", {"email": "ada@example.com", "name": "Ada"}, content_type="application/json")
     assert response.status_code == 201
     stored = wait_for(TaskResult.objects.filter(status="SUCCESS").first)
     assert json.loads(stored.result) == {"sent": True, "to": "a***@example.com"}
@@ -53,8 +53,11 @@ def test_a_refusal_that_can_pass_is_retried_by_the_worker(worker, client, smtp):
     assert "TransientMailError" in stored.result
     assert WelcomeEmail.objects.get().status == "pending"
     # The retry waits in the worker, unacknowledged, so that a crash cannot lose it.
-    waiting = wait_for(lambda: [m for m in worker_holds(worker) if m["headers"]["id"] == stored.task_id])
-    assert waiting[0]["headers"]["retries"] == 1
+    waiting = wait_for(
+        lambda: [
+            m for m in worker_holds(worker) if (m["headers"]["id"], m["headers"]["retries"]) == (stored.task_id, 1)
+        ]
+    )
     seconds = (datetime.fromisoformat(waiting[0]["headers"]["eta"]) - timezone.now()).total_seconds()
     assert 50 < seconds <= 90
 
@@ -95,10 +98,7 @@ def test_a_pickled_message_is_refused_and_the_worker_goes_on(worker, broker):
     seen = len(worker.lines())
     broker.client.lpush("default", json.dumps(pickled(message)))
     wait_for(lambda: any("ContentDisallowed" in line for line in worker.lines()[seen:]))
-    assert (
-        echo.apply_async(kwargs={"job": {}})
-        and result(echo.apply_async(kwargs={"job": {}}).id).status == "SUCCESS"
-    )
+    assert echo.apply_async(kwargs={"job": {}}) and result(echo.apply_async(kwargs={"job": {}}).id).status == "SUCCESS"
     assert not proof.exists()
     assert worker.process.poll() is None
     assert broker.client.llen("default") == 0
@@ -108,11 +108,31 @@ def test_a_pickled_message_is_refused_and_the_worker_goes_on(worker, broker):
 def test_every_log_line_is_json_and_names_its_task(worker):
     sent = echo.apply_async(kwargs={"job": {"text": 5}})
     result(sent.id)
-    lines = wait_for(
-        lambda: [line for line in worker.lines() if "raised unexpected" in line and sent.id in line]
-    )
+    lines = wait_for(lambda: [line for line in worker.lines() if "raised unexpected" in line and sent.id in line])
     event = json.loads(lines[0])
     assert event["level"] == "error"
     assert "Traceback" in event["exception"]
     for line in worker.lines():
         assert {"event", "level", "logger", "timestamp"} <= set(json.loads(line))
+
+
+def test_a_message_that_arrived_though_publishing_timed_out_sends_no_second_mail(worker, smtp):
+    """A frozen Redis finds the message in its socket when it goes on, and then the sweep publishes the job again."""
+
+    def done() -> int:
+        results = TaskResult.objects.filter(task_name="accounts.send_welcome_email")
+        return results.filter(status__in=states.READY_STATES).count()
+
+    # Opens the connection on which the message then waits.
+    register("ada@example.com", "Ada")
+    wait_for(lambda: done() == 1)
+    worker.broker.freeze()
+    try:
+        user = register("bob@example.com", "Bob")
+    finally:
+        worker.broker.thaw()
+    row = WelcomeEmail.objects.get(user=user)
+    WelcomeEmail.objects.filter(pk=row.pk).update(due_at=timezone.now())
+    send_pending_welcome_emails()
+    wait_for(lambda: done() == 3)
+    assert [mail["To"] for mail in smtp.messages] == ["ada@example.com", "bob@example.com"]

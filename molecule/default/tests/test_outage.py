@@ -1,0 +1,85 @@
+"""While Redis is away, in each way that it can be, the site registers people as fast as ever, and their mail follows."""
+
+import contextlib
+import time
+from pathlib import Path
+
+import pytest
+import stack
+
+from testbench.demo import find_mail
+from testbench.podman import PREFIX, as_root, run, text
+
+# One host: each kind waits for the sweep, and nothing here depends on Debian's release.
+testinfra_hosts = ["ansible://trixie"]
+
+SITE = 8000
+# What a person may have to wait for an answer (ms), and for the mail once Redis is back (s).
+PATIENCE = 1000
+MAIL = 60
+REDIS = "redis-server.service"
+RULE = ("INPUT", "--protocol", "tcp", "--match", "multiport", "--ports", "6379", "--jump", "DROP")
+
+
+@contextlib.contextmanager
+def refused(host, _firewall):
+    """Nobody listens."""
+    host.check_output(f"systemctl stop {REDIS}")
+    try:
+        yield
+    finally:
+        host.check_output(f"systemctl start {REDIS}")
+
+
+@contextlib.contextmanager
+def frozen(host, _firewall):
+    """Connections are taken, and nobody answers."""
+    host.check_output(f"systemctl kill --signal=SIGSTOP {REDIS}")
+    try:
+        yield
+    finally:
+        host.check_output(f"systemctl kill --signal=SIGCONT {REDIS}")
+
+
+@contextlib.contextmanager
+def dropped(_host, firewall):
+    """Packets get lost on the way, and neither side hears of it."""
+    firewall("--insert")
+    try:
+        yield
+    finally:
+        firewall("--delete")
+
+
+@pytest.fixture
+def firewall(host, variables):
+    """Change the firewall of the host from outside, so that it needs no tool for it."""
+    scope = Path(variables["testbench_mail_folder"]).parent.name
+    container = f"{PREFIX}-{scope}-{host.backend.host}"
+    process = text("inspect", "--format", "{{.State.Pid}}", container)
+    command = ["nsenter", "--target", process, "--net", "iptables", "--wait"]
+    return lambda action: run(as_root([*command, action, *RULE]))
+
+
+@pytest.mark.parametrize("outage", [refused, frozen, dropped])
+def test_registering_is_quick_and_the_mail_follows(host, variables, http, firewall, outage):
+    folder = Path(variables["testbench_mail_folder"])
+    people = [f"{outage.__name__}.{number}.{time.time_ns()}@example.com" for number in range(6)]
+
+    def register(email):
+        status, body, milliseconds = http(SITE, "POST", "/register/", {"email": email, "name": "Ada"})
+        assert status == 201, body
+        return milliseconds
+
+    # From here the site has a connection to Redis, on which the outage meets it.
+    register(f"earlier.{time.time_ns()}@example.com")
+    with outage(host, firewall):
+        waits = [register(email) for email in people]
+        assert max(waits) < PATIENCE
+        # It was an outage: nothing went through.
+        time.sleep(1)
+        assert [email for email in people if find_mail(folder, email)] == []
+    ended = time.monotonic()
+    for email in people:
+        stack.wait_for(lambda email=email: find_mail(folder, email), f"mail to {email}", MAIL)
+    print(f"{outage.__name__}: slowest answer {max(waits):.0f} ms, last mail after {time.monotonic() - ended:.1f} s")

@@ -20,7 +20,7 @@ export UV_CUSTOM_COMPILE_COMMAND := make lock
 COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links
 LOCKS := requirements.txt sample_project/requirements.lock sample_project/requirements-dev.lock \
-	roles/celery_runtime/files/runtime.lock roles/django_project/files/tools.lock
+	roles/celery_runtime/files/runtime.lock roles/django_project/files/tools.lock molecule/faults/project/requirements.lock
 
 .PHONY: help
 help: ## List the targets
@@ -55,15 +55,27 @@ lint: setup ## ruff, yamllint, shellcheck, ansible-lint (production profile), co
 test-unit: setup ## Host-free tests
 	@python -m pytest tests
 
-.PHONY: test-sample
-test-sample: setup ## The sample project's own tests, in an environment of their own
+# An environment with Celery and Django, which the controller has no need of.
+.PHONY: celery-environment
+celery-environment: setup
 	@test -x .cache/venv-sample/bin/python || uv venv --quiet --python /usr/bin/python3 .cache/venv-sample
 	@uv pip sync --quiet --python .cache/venv-sample/bin/python --require-hashes sample_project/requirements-dev.lock
+
+.PHONY: test-sample
+test-sample: celery-environment ## The sample project's own tests, in an environment of their own
 	@cd sample_project && ../.cache/venv-sample/bin/python -m pytest
+
+.PHONY: test-runtime
+test-runtime: celery-environment ## The Celery runtime's tests: real workers and a real Redis, killed and frozen
+	@.cache/venv-sample/bin/python -m pytest -c tests/runtime/pytest.ini --rootdir=tests/runtime --confcutdir=tests/runtime -n 4 tests/runtime
 
 .PHONY: molecule
 molecule: setup ## One Molecule scenario from create to destroy (S=default)
 	@molecule test --scenario-name $(or $(S),default)
+
+.PHONY: chaos
+chaos: setup ## Faults at random on the host of molecule/faults, under load (MINUTES=30 SEED=…)
+	@python -m testbench.faults --up --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 .PHONY: lock
 lock: setup ## Pin the newest versions that the ranges allow, with hashes: controller, roles, sample project
@@ -72,6 +84,7 @@ lock: setup ## Pin the newest versions that the ranges allow, with hashes: contr
 	@$(COMPILE) roles/django_project/files/tools.in -o roles/django_project/files/tools.lock
 	@cd sample_project && $(COMPILE) pyproject.toml -o requirements.lock
 	@cd sample_project && $(COMPILE) --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+	@cd molecule/faults/project && $(COMPILE) requirements.in -c ../../../sample_project/requirements.lock -o requirements.lock
 	@if grep -nE '://|^-' $(LOCKS); then echo "A lock names an address." >&2; exit 1; fi
 	@echo "  $(words $(LOCKS)) locks written; make setup installs the controller's"
 

@@ -37,6 +37,7 @@ def steps(root: Path) -> list[Step]:
         Step("lint", ("make", "lint")),
         Step("host-free tests", ("make", "test-unit")),
         Step("sample project's tests", ("make", "test-sample")),
+        Step("runtime's tests", ("make", "test-runtime")),
         *[Step(f"molecule {name}", ("make", "molecule", f"S={name}")) for name in scenarios],
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 
+import pytest
 import yaml
 
 SERVICE = {
@@ -67,6 +68,64 @@ def test_each_pool_of_the_plan_is_a_unit(role):
     assert main["directives"]["TimeoutStopSec"] > 1800
 
 
+def worker(role, **variables):
+    facts = {"processor_nproc": 4, "memtotal_mb": 65536}
+    return json.loads(
+        role("celery_worker", facts=facts, celery_worker_app="shop", **variables).render("worker_units.yml.j2")
+    )[0]
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, ("notify", 60)),
+        ({"celery_worker_watchdog": 90}, ("notify", 90)),
+        ({"celery_worker_watchdog": 0}, ("notify", 0)),
+        ({"celery_worker_notify": False}, ("exec", 0)),
+    ],
+)
+def test_a_worker_is_watched_if_it_gives_signs_of_life(role, variables, expected):
+    unit = worker(role, **variables)
+    assert (unit["directives"]["Type"], unit["watchdog"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [({}, ("notify", 60)), ({"celery_beat_watchdog": 0}, ("notify", 0)), ({"celery_beat_notify": False}, ("exec", 0))],
+)
+def test_the_scheduler_is_watched_if_it_gives_signs_of_life(role, variables, expected):
+    unit = role("celery_beat", **variables).evaluate("__celery_beat_units")[0]
+    assert (unit["directives"]["Type"], unit["watchdog"]) == expected
+
+
+def test_a_watched_unit_isn_t_waited_for_when_it_is_frozen(role):
+    for seconds, lines in (
+        (60, {"WatchdogSec=60", "TimeoutAbortSec=2", "Environment=PYTHONFAULTHANDLER=1"}),
+        (0, set()),
+    ):
+        units = role("systemd_unit", systemd_unit_units=[SERVICE | {"watchdog": seconds}]).render("units.yml.j2")
+        written = set(yaml.safe_load(units)[0]["content"].splitlines())
+        assert {line for line in written if line.startswith(("Watchdog", "TimeoutAbort", "Environment="))} == lines
+
+
+@pytest.mark.parametrize(
+    ("variables", "graces"),
+    [
+        pytest.param({}, ["1820", "300", "20"], id="as long as the longest task"),
+        pytest.param({"celery_worker_stop_grace": 30}, ["30", "300", "20"], id="30 s"),
+        pytest.param(
+            {"celery_worker_stop_grace": 5000, "celery_worker_time_limit": 1000},
+            ["1020", "300", "20"],
+            id="no longer than that",
+        ),
+    ],
+)
+def test_a_stop_is_over_before_systemd_kills(role, variables, graces):
+    directives = worker(role, **variables)["directives"]
+    assert directives["ExecStop"].split()[1:] == graces
+    assert directives["TimeoutStopSec"] > int(graces[0]) + int(graces[2])
+
+
 def test_flower_s_login_survives_commas_and_quotes(role):
     password = 'a,b"c\\d'
     text = role("flower", flower_password=password).render("etc/flower.conf.j2")
@@ -94,7 +153,9 @@ def test_awkward_values_reach_the_environment_whole(role):
 def test_an_index_with_a_login_is_quoted_for_the_shell(role):
     project = role("django_project", django_project_index_url="https://user:p'w@index.example.com/simple")
     text = project.render("tools/index.env.j2")
-    assert "https://user:p'w@index.example.com/simple" in [word.partition("=")[2] for word in shlex.split(text, comments=True)]
+    assert "https://user:p'w@index.example.com/simple" in [
+        word.partition("=")[2] for word in shlex.split(text, comments=True)
+    ]
     assert "venv/bin/uv" in project.render("tools/uv.j2")
 
 

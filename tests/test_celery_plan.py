@@ -81,6 +81,11 @@ def test_limits_of_a_pool_override_the_defaults() -> None:
     assert planned["memory_max_mib"] == 256 + 2 * 2 * 512
 
 
+@pytest.mark.parametrize(("prefetch", "expected"), [(1, 1800), (4, 7200)])
+def test_what_is_fetched_ahead_waits_for_those_before_it(prefetch: int, expected: int) -> None:
+    assert plan(ONE, prefetch_multiplier=prefetch)["pools"][0]["longest_run"] == expected
+
+
 @pytest.mark.parametrize(
     ("pools", "words"),
     [

@@ -132,6 +132,13 @@ def test_settings_are_changed_while_it_runs(broker: Broker) -> None:
     assert broker.apply(maxmemory=1048576, save='""')["changed"] is False
 
 
+def test_the_log_can_be_made_to_reach_the_disk_at_once_while_it_runs(broker: Broker) -> None:
+    broker.start()
+    result = broker.apply(appendfsync="always")
+    assert (result["applied"], result["restart_required"]) == (["appendfsync"], [])
+    assert broker.value(OLD, "appendfsync") == "always"
+
+
 def test_check_mode_names_the_settings_and_changes_none(broker: Broker) -> None:
     broker.start()
     before = broker.password_file.read_text()

@@ -74,6 +74,23 @@ def test_redis_itself_refuses_a_misspelt_setting(role: Callable[..., Role], tmp_
     assert "sometimes" in output
 
 
+@pytest.mark.parametrize(("version", "code"), [("6.2.14", 1), ("7.0.15", 0), ("8.0.2", 0), ("10.1.0", 0)])
+def test_a_redis_that_is_too_old_is_refused_with_its_version(
+    role: Callable[..., Role], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, code: int
+) -> None:
+    # What the program prints, of a version that isn't here; everything else of the check is answered as a good server would.
+    program = tmp_path / "bin" / "redis-server"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!/bin/sh\n[ $1 = --version ] && echo 'Redis server v={version} sha=00000000:0 malloc=jemalloc bits=64' || echo end-of-configuration\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    status, output = validate(role("redis"), tmp_path)
+    assert status == code, output
+    assert code == 0 or ("Redis 7.0 or later" in output and version in output)
+
+
 def validate(redis: Role, staging: Path) -> tuple[int, str]:
     """Run the part of the role's own validation that asks redis-server."""
     assert shutil.which("redis-server"), "install redis-server or redis-tools, or run `make setup`"

@@ -301,8 +301,8 @@ def test_every_scenario_is_a_step_and_the_shared_folder_is_none(tmp_path: Path) 
     for name in ("default", "bad_input"):
         (tmp_path / "molecule" / name / "molecule.yml").touch()
     names = [step.name for step in runner.steps(tmp_path)]
-    assert names[:3] == ["lint", "host-free tests", "sample project's tests"]
-    assert names[3:] == ["molecule bad_input", "molecule default"]
+    assert names[:4] == ["lint", "host-free tests", "sample project's tests", "runtime's tests"]
+    assert names[4:] == ["molecule bad_input", "molecule default"]
 
 
 @pytest.mark.parametrize(("status", "expected"), [("true", 0), ("false", 1)])

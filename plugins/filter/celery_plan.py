@@ -166,6 +166,8 @@ def celery_plan(
 
 
 def _planned(pool: dict[str, Any], concurrency: int, child_mib: int, defaults: dict[str, Any]) -> dict[str, Any]:
+    hard = int(pool.get("time_limit", defaults["time_limit"]))
+    prefetch = int(pool.get("prefetch_multiplier", defaults["prefetch_multiplier"]))
     return {
         "name": pool["name"],
         "queues": pool["queues"],
@@ -174,9 +176,11 @@ def _planned(pool: dict[str, Any], concurrency: int, child_mib: int, defaults: d
         # A child may outgrow its limit for the length of one task; a second measure of the same is room for that.
         "memory_max_mib": MAIN_PROCESS_MIB + 2 * concurrency * child_mib,
         "max_tasks_per_child": int(pool.get("max_tasks_per_child", defaults["max_tasks_per_child"])),
-        "prefetch_multiplier": int(pool.get("prefetch_multiplier", defaults["prefetch_multiplier"])),
+        "prefetch_multiplier": prefetch,
         "soft_time_limit": int(pool.get("soft_time_limit", defaults["soft_time_limit"])),
-        "time_limit": int(pool.get("time_limit", defaults["time_limit"])),
+        "time_limit": hard,
+        # What is fetched ahead waits for the runs of those before it, and then runs itself (s).
+        "longest_run": prefetch * hard,
         "egress": pool.get("egress"),
     }
 

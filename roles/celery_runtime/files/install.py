@@ -61,7 +61,9 @@ def main() -> int:
     present = installed(options.environment)
     faults = unsupported(present, supported((HERE / "requirements.in").read_text()))
     if "django" not in present:
-        faults.append("Django is not among the project's requirements (django_project_requirements); is it the right file?")
+        faults.append(
+            "Django is not among the project's requirements (django_project_requirements); is it the right file?"
+        )
     if faults:
         sys.stderr.write("\n".join(faults) + "\n")
         return 1

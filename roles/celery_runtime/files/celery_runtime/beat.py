@@ -1,23 +1,28 @@
-"""The database scheduler, which tells systemd when it has begun to tick."""
+"""The part `beat`: no due run is lost because the broker or the database was away. And beat's share of the part `watchdog`.
+
+Both need a scheduler of our own; it is put together from what the parts that are on bring (see `celery_runtime.scheduler`).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django_celery_beat.schedulers import DatabaseScheduler as BaseScheduler
-
-from .notify import notify
+from .configuration import Runtime, load
 
 
-class DatabaseScheduler(BaseScheduler):
-    """Beat's database scheduler under `Type=notify`: ready once the schedule was read and its first tick is done."""
+def settings(_: Runtime) -> dict[str, Any]:
+    """Return the Celery settings of this part."""
+    return {"beat_scheduler": "celery_runtime.beat:DatabaseScheduler"}
 
-    _announced = False
 
-    def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Run what is due; return the seconds until the next tick."""
-        seconds = super().tick(*args, **kwargs)
-        if not self._announced:
-            notify("READY=1\nSTATUS=scheduling")
-            self._announced = True
-        return seconds
+def install() -> None:
+    """Connect nothing: the scheduler is all."""
+
+
+def __getattr__(name: str) -> Any:
+    """Return the scheduler class: it needs Django's models, and this module is loaded before they are."""
+    if name == "DatabaseScheduler":
+        from .scheduler import scheduler_class
+
+        return scheduler_class(load().runtime.parts)
+    raise AttributeError(name)

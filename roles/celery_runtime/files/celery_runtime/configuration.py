@@ -16,6 +16,23 @@ class ConfigurationError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Runtime:
+    """What the runtime adds to stock Celery.
+
+    Attributes:
+        parts: the parts that are on (see `celery_runtime.parts`); none of them leaves Celery as it is.
+        delivery_limit: how often a message may take its worker down before it becomes a dead letter; 0 for no limit.
+        lease_seconds: for how long a worker may give no sign before others take over what it holds (s).
+        publish_timeout: for how long a process that is no Celery command, such as a web request, waits for the broker (s).
+    """
+
+    parts: list[str] = field(default_factory=list)
+    delivery_limit: int = 5
+    lease_seconds: float = 45
+    publish_timeout: float = 1
+
+
+@dataclass(frozen=True)
 class Configuration:
     """The content of the configuration file.
 
@@ -29,6 +46,7 @@ class Configuration:
         credentials: setting name to credential name; `DATABASE_PASSWORD` stands for the default database's.
         installed_apps: apps to add where the project lacks them.
         queues: the queues that some worker consumes.
+        runtime: what the runtime adds to stock Celery.
     """
 
     project_settings: str
@@ -40,6 +58,7 @@ class Configuration:
     credentials: dict[str, str] = field(default_factory=dict)
     installed_apps: list[str] = field(default_factory=list)
     queues: list[str] = field(default_factory=list)
+    runtime: Runtime = field(default_factory=Runtime)
 
 
 def load() -> Configuration:
@@ -54,7 +73,8 @@ def load() -> Configuration:
             f"{CONFIG_VARIABLE} is not set: use the application's operator commands, or the project's own settings module"
         )
     try:
-        return Configuration(**json.loads(Path(name).read_text()))
+        content = json.loads(Path(name).read_text())
+        return Configuration(**{**content, "runtime": Runtime(**content.get("runtime", {}))})
     except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError(f"{name} can't be used: {error}") from error
 
@@ -67,7 +87,9 @@ def credential(name: str) -> str:
     """
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     if not directory:
-        raise ConfigurationError(f"no CREDENTIALS_DIRECTORY, so no credential '{name}': this process was not started by systemd")
+        raise ConfigurationError(
+            f"no CREDENTIALS_DIRECTORY, so no credential '{name}': this process was not started by systemd"
+        )
     try:
         return (Path(directory) / name).read_text().rstrip("\n")
     except OSError as error:

@@ -1,12 +1,9 @@
-"""Tells systemd when a worker is ready and when it stops (sd_notify(3)), so that `systemctl start` means what it says."""
+"""Messages to the service manager, see sd_notify(3)."""
 
 from __future__ import annotations
 
 import os
 import socket
-from typing import Any
-
-from celery import signals
 
 
 def notify(message: str) -> None:
@@ -25,15 +22,6 @@ def notify(message: str) -> None:
         connection.sendall(message.encode())
 
 
-def _ready(**_: Any) -> None:
-    notify("READY=1\nSTATUS=consuming")
-
-
-def _stopping(**_: Any) -> None:
-    notify("STOPPING=1\nSTATUS=warm shutdown: running tasks end first")
-
-
-def connect() -> None:
-    """Follow the worker's life. Strong references: a weakly held handler would be gone at once."""
-    signals.worker_ready.connect(_ready, weak=False, dispatch_uid="celery_runtime.ready")
-    signals.worker_shutting_down.connect(_stopping, weak=False, dispatch_uid="celery_runtime.stopping")
+def watchdog_interval() -> float:
+    """Return the seconds after which the manager wants the next sign of life at the latest; 0 where it wants none."""
+    return int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6

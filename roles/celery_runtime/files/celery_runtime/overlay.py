@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from . import parts
 from .configuration import Configuration
 
 DATABASE_PASSWORD = "DATABASE_PASSWORD"  # noqa: S105 (the name of an entry, no password)
 
 
+def operational(configuration: Configuration) -> dict[str, Any]:
+    """Return the Celery settings that every process must have, by their lower-case names."""
+    return configuration.celery | parts.settings(configuration.runtime)
+
+
 def celery_settings(configuration: Configuration) -> dict[str, Any]:
     """Return Celery's settings under the names that Django's settings give them."""
-    return {f"{configuration.namespace}_{name.upper()}": value for name, value in configuration.celery.items()}
+    return {f"{configuration.namespace}_{name.upper()}": value for name, value in operational(configuration).items()}
 
 
 def overlay(

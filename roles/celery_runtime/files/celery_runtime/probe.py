@@ -16,7 +16,10 @@ from celery.app.utils import find_app
 from django.conf import settings
 
 from .configuration import ConfigurationError, load
+from .overlay import operational
 
+# Scripts that may run while memory is full came with it (release notes of Redis 7.0).
+OLDEST_BROKER = 7
 SETTINGS_MODULE = "celery_runtime.settings"
 ADVICE = """Fix: let {app} take its settings from Django's, with app.config_from_object('django.conf:settings',
 namespace='{namespace}') and nothing after it; set DJANGO_SETTINGS_MODULE with os.environ.setdefault alone; declare every
@@ -53,6 +56,22 @@ def orphaned_queues(app: Celery, consumed: list[str]) -> list[str]:
     ]
 
 
+def old_broker(app: Celery) -> list[str]:
+    """Return a line where the broker is too old for the part `transport`; none where it can't be asked now."""
+    try:
+        with app.connection_for_read() as connection:
+            answer = connection.default_channel.pool.get_connection().handshake_metadata
+    except app.connection_for_read().connection_errors as error:
+        sys.stderr.write(f"the broker's version is not checked, since it can't be reached: {error}\n")
+        return []
+    version = {str(key, "utf-8"): value for key, value in answer.items()}["version"].decode()
+    if int(version.split(".")[0]) >= OLDEST_BROKER:
+        return []
+    return [
+        f"the broker is Redis {version}; the part 'transport' of stack_runtime_parts needs {OLDEST_BROKER}.0: upgrade it, or leave the part out"
+    ]
+
+
 def main() -> int:
     """Load the app as `celery --app` does, compare, print its tasks as JSON; return 1 when the deployment must not go on."""
     try:
@@ -60,17 +79,23 @@ def main() -> int:
         app = find_app(configuration.celery_app)
         app.loader.import_default_modules()
         app.finalize(auto=True)
-        problems = differences(app, configuration.celery) + orphaned_queues(app, configuration.queues)
+        problems = differences(app, operational(configuration)) + orphaned_queues(app, configuration.queues)
+        if "transport" in configuration.runtime.parts:
+            problems += old_broker(app)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except (ImportError, AttributeError) as error:
-        sys.stderr.write(f"stack_celery_app: '{configuration.celery_app}' can't be loaded: {type(error).__name__}: {error}\n")
+        sys.stderr.write(
+            f"stack_celery_app: '{configuration.celery_app}' can't be loaded: {type(error).__name__}: {error}\n"
+        )
         return 1
     if os.environ["DJANGO_SETTINGS_MODULE"] != SETTINGS_MODULE:
         problems.insert(0, f"the project replaced DJANGO_SETTINGS_MODULE with {os.environ['DJANGO_SETTINGS_MODULE']}")
     if problems:
-        sys.stderr.write("\n".join(problems) + "\n" + ADVICE.format(app=configuration.celery_app, namespace=configuration.namespace))
+        sys.stderr.write(
+            "\n".join(problems) + "\n" + ADVICE.format(app=configuration.celery_app, namespace=configuration.namespace)
+        )
         return 1
     tasks = sorted(name for name in app.tasks if not name.startswith("celery."))
     static = "django.contrib.staticfiles" in settings.INSTALLED_APPS

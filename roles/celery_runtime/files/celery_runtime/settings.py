@@ -2,10 +2,10 @@
 
 from importlib import import_module
 
-from . import notify
+from . import parts
 from .configuration import credential, load
 from .overlay import overlay
 
 _configuration = load()
 globals().update(overlay(vars(import_module(_configuration.project_settings)), _configuration, credential))
-notify.connect()
+parts.install(_configuration.runtime)

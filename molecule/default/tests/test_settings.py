@@ -1,0 +1,82 @@
+"""Worker, beat, web, Flower and the operators' commands load the same settings; what a unit promises about its start is true."""
+
+import json
+
+import pytest
+import stack
+
+# The shortest of these wins for all, so a process of another opinion would run tasks twice.
+TIMES = ("task_soft_time_limit", "task_time_limit", "broker_transport_options")
+WATCHED = ["celery-worker@high.service", "celery-worker@main.service", "celery-beat.service"]
+
+
+def asked(host):
+    return stack.script(host, "settings.py", *stack.UNITS)
+
+
+@pytest.mark.parametrize("unit", stack.UNITS)
+def test_a_service_loads_what_the_operators_commands_load(once, unit):
+    seen = once(asked)
+    wanted = seen["settings"]["operator"]
+    assert wanted["broker_transport_options"]["visibility_timeout"] == 7200
+    assert wanted["runtime"]["parts"], "stock Celery: this would not show that the runtime is the same everywhere"
+    assert seen["settings"][unit] == wanted
+
+
+@pytest.mark.parametrize("unit", stack.UNITS)
+def test_a_service_has_not_been_overtaken_by_its_files(once, unit):
+    assert once(asked)["unchanged"][unit]
+
+
+def test_workers_say_the_same_of_what_they_have_in_memory(host, once):
+    wanted = once(asked)["settings"]["operator"]
+    said = json.loads(host.check_output("sample-celery inspect conf --json").splitlines()[-1])
+    assert {node.split("@")[0] for node in said} == {"high", "main"}
+    # A secret must not stand in the report of a failure.
+    names = {f"CELERY_{name.upper()}": name for name in wanted if name != "broker_url"}
+    for conf in said.values():
+        seen = {names[name]: value for name, value in conf.items() if name in names}
+        assert set(TIMES) <= set(seen)
+        assert seen == {name: wanted[name] for name in seen}
+
+
+@pytest.mark.parametrize("unit", WATCHED)
+def test_a_service_is_watched(host, unit):
+    shown = stack.show(host, unit, "Type", "NotifyAccess", "WatchdogUSec", "TimeoutAbortUSec", "TimeoutStartUSec")
+    assert shown == {
+        "Type": "notify",
+        "NotifyAccess": "main",
+        "WatchdogUSec": "1min",
+        "TimeoutAbortUSec": "2s",
+        "TimeoutStartUSec": "infinity",
+    }
+
+
+def consumers(host):
+    """Return the worker's queues as it says itself; empty while it doesn't answer."""
+    done = host.run("sample-celery inspect active_queues --json --timeout=5 --destination=high@$(uname -n)")
+    return (
+        [queue["name"] for node in json.loads(done.stdout.splitlines()[-1]).values() for queue in node]
+        if done.rc == 0
+        else []
+    )
+
+
+def test_a_start_returns_only_once_the_worker_consumes(host):
+    unit = "celery-worker@high.service"
+    host.check_output(f"systemctl restart {unit}")
+    assert stack.show(host, unit, "ActiveState", "StatusText") == {"ActiveState": "active", "StatusText": "consuming"}
+    assert consumers(host) == ["high"]
+
+
+def test_a_worker_without_its_broker_starts_for_as_long_as_it_takes(host, wait_until_up):
+    unit = "celery-worker@high.service"
+    host.check_output("systemctl stop redis-server")
+    try:
+        host.check_output(f"systemctl restart --no-block {unit}")
+        stack.wait_for(lambda: stack.show(host, unit, "ActiveState")["ActiveState"] == "activating", "a start", 30)
+        assert host.run(f"timeout 5 systemctl start {unit}").rc == 124
+        assert stack.show(host, unit, "ActiveState")["ActiveState"] == "activating"
+    finally:
+        host.check_output("systemctl start redis-server")
+    wait_until_up()

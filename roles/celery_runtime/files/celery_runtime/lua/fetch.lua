@@ -1,0 +1,69 @@
+#!lua flags=allow-oom
+-- Moves one message from a queue into the record of unacknowledged messages, in one step.
+--
+-- KEYS: 1 messages by tag, 2 tags by time, 3 holders by tag, 4 the suspect that each node runs, 5 dead letters,
+--       then the lists of suspects, then the queues' lists in the order in which they are wanted
+-- ARGV: 1 the node ("" for a consumer that is no worker), 2 seconds since 1970, 3 the number of lists of suspects
+--
+-- Returns {list, message}, or 0 where all lists are empty: those were then read by a reading command, so that Redis tells
+-- a connection with CLIENT TRACKING once when one of them changes.
+-- allow-oom: a full Redis must be emptied by its workers, and what is moved was counted already.
+local messages, times, holders, running, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local node, now, suspects = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local first = 6
+
+-- A message that went down with its worker twice runs beside no other such one: only one of them can be the cause.
+local function has_suspect()
+    local tag = redis.call('HGET', running, node)
+    local holder = tag and redis.call('HGET', holders, tag)
+    return holder and cjson.decode(holder)[1] == node
+end
+
+local function properties_of(raw)
+    local ok, message = pcall(cjson.decode, raw)
+    local properties = ok and type(message) == 'table' and message.properties
+    if type(properties) == 'table' and type(properties.delivery_tag) == 'string'
+        and type(properties.delivery_info) == 'table' then
+        return properties
+    end
+end
+
+local function record(list, raw, properties)
+    local tag, info = properties.delivery_tag, properties.delivery_info
+    -- The message as it is: written anew, its empty lists would become objects.
+    local where = cjson.encode(info.exchange or '') .. ', ' .. cjson.encode(info.routing_key or '')
+    redis.call('HSET', messages, tag, '[' .. raw .. ', ' .. where .. ']')
+    redis.call('ZADD', times, now, tag)
+    if node ~= '' then
+        redis.call('HSET', holders, tag, cjson.encode({node, list}))
+    end
+    return tag
+end
+
+local function set_aside(list, raw)
+    local story = {{at = tonumber(now), node = node, reason = 'unreadable: broken JSON, or no message of Celery'}}
+    redis.call('HSET', dead, 'unreadable-' .. redis.sha1hex(raw), cjson.encode({list = list, message = raw, story = story}))
+end
+
+local skipped = 0
+if node == '' or has_suspect() then
+    skipped = suspects
+end
+for index = first + skipped, #KEYS do
+    local list = KEYS[index]
+    local raw = redis.call('RPOP', list)
+    while raw do
+        local properties = properties_of(raw)
+        if properties then
+            local tag = record(list, raw, properties)
+            if index < first + suspects then
+                redis.call('HSET', running, node, tag)
+            end
+            return {list, raw}
+        end
+        set_aside(list, raw)
+        raw = redis.call('RPOP', list)
+    end
+end
+redis.call('EXISTS', unpack(KEYS, first))
+return 0

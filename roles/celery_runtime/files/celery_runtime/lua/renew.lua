@@ -1,0 +1,5 @@
+#!lua flags=allow-oom
+-- Counts a node's lease up and returns all leases, as a flat list of node and count.
+-- KEYS: 1 leases by node. ARGV: 1 the node
+redis.call('HINCRBY', KEYS[1], ARGV[1], 1)
+return redis.call('HGETALL', KEYS[1])

@@ -1,0 +1,41 @@
+"""The parts of the runtime. Each can be left out, and then Celery does what it does without it.
+
+A part is a module of this package with `settings`, the Celery settings that it needs, and `install`, which connects it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from .configuration import ConfigurationError, Runtime
+
+# In the order in which they are installed.
+PARTS = ("watchdog", "transport", "limits", "results", "database", "memory", "beat")
+
+
+def _modules(runtime: Runtime) -> list[Any]:
+    unknown = sorted(set(runtime.parts) - set(PARTS))
+    if unknown:
+        raise ConfigurationError(
+            f"stack_runtime_parts: no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}"
+        )
+    return [import_module(f".{name}", __package__) for name in PARTS if name in runtime.parts]
+
+
+def settings(runtime: Runtime) -> dict[str, Any]:
+    """Return the Celery settings that the parts need, by their lower-case names.
+
+    Raises:
+        ConfigurationError: there is no such part.
+    """
+    result: dict[str, Any] = {}
+    for module in _modules(runtime):
+        result |= module.settings(runtime)
+    return result
+
+
+def install(runtime: Runtime) -> None:
+    """Connect the parts; a second call changes nothing."""
+    for module in _modules(runtime):
+        module.install()

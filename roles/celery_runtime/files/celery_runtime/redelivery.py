@@ -1,0 +1,129 @@
+"""Gives back what a worker held when it was killed, when its connection broke, or when it is gone for good.
+
+A worker's node name stands with every message that it holds. At its start it puts back what it held when it ended; after each
+loss of its connection, what it no longer has a running task for. It counts its lease up every few seconds; a node whose lease
+nobody saw move for `lease_seconds` is gone, and the others put back what it held.
+
+What counts is what this worker itself saw, by its own clock, and since it was last connected: an outage of the broker, a clock
+that is wrong or a Redis that lay frozen makes nobody look dead.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from celery import bootsteps
+from celery.exceptions import WorkerLostError
+from celery.worker import state
+from celery.worker.consumer.connection import Connection
+
+from .configuration import load
+from .ledger import DeadLetter, Ledger
+from .transport import Channel, settle
+from .watchdog import alive
+
+logger = logging.getLogger(__name__)
+
+# A lease is counted up so often that a busy host may miss several times (s).
+RENEWAL = 5
+
+
+class Observation:
+    """What a worker saw of the others' leases.
+
+    Args:
+        lease_seconds: after how long without a move a lease has lapsed (s).
+    """
+
+    def __init__(self, lease_seconds: float) -> None:
+        self.lease_seconds = lease_seconds
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def lapsed(self, leases: dict[str, int], now: float) -> list[tuple[str, int]]:
+        """Take note of the leases at a time of a monotonic clock (s); return those that have lapsed, with their counts."""
+        self._seen = {node: self._seen[node] for node in leases if node in self._seen}
+        for node, count in leases.items():
+            if node not in self._seen or self._seen[node][0] != count:
+                self._seen[node] = (count, now)
+        return [(node, count) for node, (count, since) in self._seen.items() if now - since >= self.lease_seconds]
+
+
+class Redelivery(bootsteps.StartStopStep):
+    """Starts with each connection to the broker, before anything is consumed: the event loop is always the last step."""
+
+    requires = (Connection,)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._was_started = False
+
+    def start(self, consumer: Any) -> None:
+        """Put back what this node holds and doesn't run; begin to count the lease up."""
+        channel = consumer.connection.default_channel
+        channel.node = consumer.hostname
+        Channel.current = channel
+        self._observation = Observation(load().runtime.lease_seconds)
+        settle_what_is_left(channel)
+        # The lease comes first: whoever holds something has one.
+        channel.ledger.renew(channel.node)
+        lost = "" if self._was_started else "its worker ended while it ran"
+        running = {request.message.delivery_tag for request in tuple(state.active_requests)}
+        put_back(consumer.app, channel.ledger, channel.node, lost, running)
+        self._was_started = True
+        consumer.timer.call_repeatedly(RENEWAL, self._renew, (consumer.app, channel))
+
+    def _renew(self, app: Any, channel: Channel) -> None:
+        settle_what_is_left(channel)
+        leases = channel.ledger.renew(channel.node)
+        for node, count in self._observation.lapsed(leases, time.monotonic()):
+            if node == channel.node:
+                continue
+            logger.warning(
+                "%s gave no sign for %s s; its messages are taken over", node, self._observation.lease_seconds
+            )
+            put_back(app, channel.ledger, node, "its worker was gone", set())
+            channel.ledger.forget(node, count)
+
+
+def settle_what_is_left(channel: Channel) -> None:
+    """Tell the broker what it could not be told while it was away."""
+    for tag, requeue in list(Channel.unsettled.items()):
+        settle(channel, tag, requeue)
+        Channel.unsettled.pop(tag, None)
+
+
+def put_back(app: Any, ledger: Ledger, node: str, lost: str, running: set[str]) -> None:
+    """Put back what a node holds and doesn't run.
+
+    Args:
+        app: the Celery app, whose result backend learns of dead letters.
+        ledger: the record.
+        node: the node's name.
+        lost: what took the node away, which counts against the delivery limit; empty where nothing did.
+        running: delivery tags of tasks that the node runs.
+    """
+    count = 0
+    # The oldest last, as the next that a worker takes.
+    for held in reversed(ledger.held(node)):
+        if held.tag in running:
+            continue
+        outcome = ledger.restore(held.tag, lost=lost)
+        if isinstance(outcome, DeadLetter):
+            bury(app, outcome)
+        count += bool(outcome)
+        # There may be thousands of them.
+        alive()
+    if count:
+        logger.info("%d message(s) that %s held were put back", count, node)
+
+
+def bury(app: Any, letter: DeadLetter) -> None:
+    """Say of a dead letter that it is one: in the log, and as the task's result."""
+    text = f"moved to the dead letters: its worker ended {len(letter.story)} times while it ran"
+    logger.error("task %s[%s] was %s", letter.task, letter.id, text)
+    try:
+        app.backend.store_result(letter.id, WorkerLostError(text), "FAILURE")
+    except Exception:
+        logger.exception("the result of the dead letter %s could not be stored", letter.id)

@@ -1,0 +1,339 @@
+"""The part `transport`: kombu's Redis transport with a fetch that loses nothing.
+
+kombu takes a message with BRPOP and records it as unacknowledged with a second command. A worker that is killed in between
+loses the message, and so does a Redis that is full: it gives the message out and refuses the record. Here one script does
+both. It can't block, so the wait for the next message is a matter of its own: see `Channel`, and docs/adr/0011.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from pathlib import Path
+from queue import Empty
+from time import monotonic
+from typing import Any, ClassVar
+
+from kombu.transport import TRANSPORT_ALIASES, virtual
+from kombu.transport import redis as base
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
+from redis import Redis
+from redis.exceptions import NoScriptError, OutOfMemoryError
+
+from . import retries
+from .configuration import Runtime, load
+from .ledger import Ledger, script
+
+logger = logging.getLogger(__name__)
+
+# A peer that doesn't acknowledge for so long is gone (tcp(7)): connections are made anew while the outage lasts, and not minutes after it.
+PEER_TIMEOUT = 10
+KEEPALIVE = {
+    socket.TCP_KEEPIDLE: PEER_TIMEOUT,
+    socket.TCP_KEEPINTVL: 5,
+    socket.TCP_KEEPCNT: 2,
+    socket.TCP_USER_TIMEOUT: PEER_TIMEOUT * 1000,
+}
+
+
+def is_celery_command() -> bool:
+    """Tell whether this process is `celery …`: nobody waits for an answer of it as for that of a web request."""
+    return "celery" in Path(sys.argv[0]).parts[-2:]
+
+
+def stopping() -> bool:
+    """Tell whether the worker of this process is shutting down."""
+    # Loaded in workers; a web process has no need of it.
+    state = sys.modules.get("celery.worker.state")
+    # An exit status: 0 means a stop, too.
+    return state is not None and any(
+        flag is not None and flag is not False for flag in (state.should_stop, state.should_terminate)
+    )
+
+
+class QoS(base.QoS):
+    """Keeps the record of unacknowledged messages through the ledger."""
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Count a message; the fetch has recorded it already, unless it came another way."""
+        if delivery_tag == self.channel.fetched:
+            self.channel.fetched = None
+            virtual.QoS.append(self, message, delivery_tag)
+        else:
+            super().append(message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Settle a message."""
+        self._settle(delivery_tag, requeue=False)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Settle a message, or put it at the end of its queue."""
+        self._settle(delivery_tag, requeue)
+
+    def _settle(self, tag: str, requeue: bool) -> None:
+        try:
+            settle(self.channel.alive(), tag, requeue)
+        except self.channel.connection_errors:
+            if not self.channel.node:
+                raise
+            # The task is done. Were it given up here, it would be done again.
+            Channel.unsettled[tag] = requeue
+            logger.warning("the broker can't be told of %s now; it will be when it is back", tag)
+        virtual.QoS.ack(self, tag)
+
+    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
+        """Put a message back into its queue: as the next to be taken, or as the last."""
+        if self.channel.alive().ledger.restore(bytes_to_str(tag), first=not leftmost) is None:
+            # No worker of ours fetched it.
+            super().restore_by_tag(tag, client, leftmost)
+
+    def restore_visible(self, *arguments: Any, **options: Any) -> None:
+        """Put back what outlived the visibility timeout. A full Redis refuses kombu's lock for it: then at another time."""
+        try:
+            super().restore_visible(*arguments, **options)
+        except OutOfMemoryError:
+            logger.debug("Redis is full: the visibility timeout is looked after later")
+
+    def restore_unacked(self, client: Any = None) -> None:  # noqa: ARG002 (kombu's signature)
+        """Put back what was delivered, at a shutdown. After the loss of a connection, tasks still run: `redelivery` sorts them."""
+        self._flush()
+        if not self.channel.node or stopping():
+            # The oldest last, as the next to be taken.
+            for tag in reversed(self._delivered):
+                self.restore_by_tag(tag)
+        self._delivered.clear()
+
+
+def settle(channel: Channel, tag: str, requeue: bool) -> None:
+    """Tell the broker what became of a message."""
+    if requeue:
+        channel.qos.restore_by_tag(tag, leftmost=True)
+    else:
+        channel.ledger.settle(tag)
+
+
+class Channel(base.Channel):
+    """Fetches with a script and waits for Redis to say that a queue has changed.
+
+    The script reads the lists' keys where all are empty. The connection has CLIENT TRACKING on, so Redis sends it one message
+    when any of them is written to; until then it lies idle, and the worker asks again each second all the same. `_in_poll`
+    is kombu's mark for a connection that owes an answer; it stays set while this one waits.
+    """
+
+    QoS = QoS
+    # The worker's node name, once it is known (see `redelivery`); without one nothing is taken over.
+    node = ""
+    # The tag of the message that was fetched and isn't counted yet.
+    fetched: str | None = None
+    waiting = False
+    # Where the worker's consumer is now: a task may end on a connection that is gone.
+    current: ClassVar[Channel | None] = None
+    # What the broker could not be told yet: tag, and whether to requeue.
+    unsettled: ClassVar[dict[str, bool]] = {}
+
+    _prepared: Any = None
+    _queue_of: dict[str, str] | None = None
+    _ledger: Ledger | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        """The record, through this channel's pool."""
+        if self._ledger is None or self._ledger.client.connection_pool is not self.pool:
+            limit = load().runtime.delivery_limit
+            self._ledger = Ledger(Redis(connection_pool=self.pool), self.global_keyprefix, limit)
+        return self._ledger
+
+    def alive(self) -> Channel:
+        """Return this channel, or the worker's present one when this is closed.
+
+        Raises:
+            ConnectionError: the worker has none at the moment.
+        """
+        # Not `closed`: a channel that is being closed still has its connection, to put back what was delivered.
+        if self.connection is not None:
+            return self
+        if Channel.current is None or Channel.current.connection is None:
+            raise ConnectionError("no connection to the broker")
+        return Channel.current
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        """Bind a queue, also in a Redis that is full: a worker that can't start would leave it so."""
+        try:
+            super()._queue_bind(exchange, routing_key, pattern, queue)
+        except OutOfMemoryError:
+            member = self.sep.join([routing_key or "", pattern or "", queue or ""])
+            self.ledger.bind(self.keyprefix_queue % exchange, member)
+
+    def _size(self, queue: str) -> int:
+        """Count a queue's messages without the transaction that a full Redis refuses: a queue is counted when it is declared."""
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            for priority in self.priority_steps:
+                pipe.llen(self._q_for_pri(queue, priority))
+            return sum(pipe.execute())
+
+    def _restore(self, message: Any, leftmost: bool = False) -> None:
+        self.qos.restore_by_tag(message.delivery_tag, leftmost=leftmost)
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        parameters: dict[str, Any] = super()._connparams(asynchronous)
+        tcp = "path" not in parameters
+        if tcp:
+            parameters |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
+        if asynchronous:
+            parameters["protocol"] = 3
+        if not is_celery_command():
+            for name in ("socket_timeout", "socket_connect_timeout") if tcp else ("socket_timeout",):
+                parameters[name] = min(parameters.get(name) or float("inf"), load().runtime.publish_timeout)
+        return parameters
+
+    def _prepare(self, connection: Any) -> None:
+        """Set a new connection up: Redis is to say when what it read has changed, but not for its own changes."""
+        if self._prepared is connection._sock and self._prepared is not None:
+            return
+        self.waiting = False
+        connection.send_command("CLIENT", "TRACKING", "ON", "NOLOOP")
+        try:
+            connection.read_response()
+        except self.ResponseError as error:
+            logger.warning("Redis refuses CLIENT TRACKING (%s): tasks begin up to %s s late", error, self.brpop_timeout)
+        connection.send_command("SCRIPT", "LOAD", script("fetch"))
+        self._digest = bytes_to_str(connection.read_response())
+        self._prepared = connection._sock
+
+    def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002 (kombu's signature)
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        self._queue_of = {self.ledger.suspects_of(queue): queue for queue in queues}
+        lists = {
+            f"{self.global_keyprefix}{self._q_for_pri(queue, priority)}": queue
+            for priority in self.priority_steps
+            for queue in queues
+        }
+        keys, arguments = self.ledger.fetch_arguments(self.node, queues, lists)
+        self._queue_of |= lists
+        connection = self.client.connection
+        self._prepare(connection)
+        self._in_poll, self.waiting, self._brpop_sent_at = connection, False, monotonic()
+        connection.send_command("EVALSHA", self._digest, len(keys), *keys, *arguments)
+
+    def _brpop_read(self, **_: Any) -> bool:
+        try:
+            answer, changed = self._read()
+        except NoScriptError:
+            # Somebody emptied Redis's cache of scripts.
+            self._in_poll = self._prepared = None
+            raise Empty() from None
+        except self.connection_errors:
+            self.client.connection.disconnect()
+            self._in_poll = None
+            raise
+        except BaseException:
+            self._in_poll = None
+            raise
+        if isinstance(answer, list):
+            self._in_poll = None
+            self._pass_on(*answer)
+            return True
+        if answer is not None:
+            # Nothing there. The connection waits; no answer is due that could be overdue.
+            self.waiting, self._brpop_sent_at = True, None
+        if changed:
+            self.look_again()
+        raise Empty()
+
+    def _read(self) -> tuple[Any, bool]:
+        """Return the answer to a fetch (None where it isn't there yet), and whether Redis says that a list has changed."""
+        connection = self.client.connection
+        answer, changed = None, False
+        while True:
+            response = connection.read_response(push_request=True)
+            if isinstance(response, list):
+                return response, changed
+            if response is None:
+                changed = True
+            else:
+                answer = response
+            # What else has arrived lies in the client's buffer, where the event loop doesn't see it.
+            if not connection.can_read(timeout=0):
+                return answer, changed
+
+    def _pass_on(self, name: bytes, raw: bytes) -> None:
+        queue = self._queue_of[bytes_to_str(name)]
+        self._queue_cycle.rotate(queue)
+        message = loads(bytes_to_str(raw))
+        self.fetched = tag = message["properties"]["delivery_tag"]
+        self.connection._deliver(message, queue)
+        if self.fetched == tag:
+            # A consumer that acknowledges nothing (no_ack) is not going to.
+            self.fetched = None
+            self.ledger.settle(tag)
+
+    def look_again(self) -> None:
+        """Let a waiting connection ask anew at the next turn of the event loop."""
+        if self.waiting:
+            self.waiting, self._in_poll = False, None
+
+    def discard_pushes(self) -> None:
+        """Read what Redis says of changed keys while nothing can be consumed; the next fetch looks by itself."""
+        connection = self.client.connection
+        try:
+            while connection._sock is not None and connection.can_read(timeout=0):
+                connection.read_response(push_request=True)
+        except self.connection_errors:
+            connection.disconnect()
+
+    def close(self) -> None:
+        """Close; a connection that waits owes no answer."""
+        self.look_again()
+        super().close()
+
+
+class Poller(base.MultiChannelPoller):
+    """Lets waiting channels look again, and keeps what Redis pushes from being taken for the end of a connection."""
+
+    def on_readable(self, fileno: int) -> Any:
+        """Read from a connection."""
+        channel, kind = self._fd_to_chan.get(fileno, (None, None))
+        if kind == "BRPOP" and not channel._in_poll:
+            return channel.discard_pushes()
+        return super().on_readable(fileno)
+
+    def look_again(self) -> None:
+        """Ask again on each connection that waits."""
+        for channel in self._channels:
+            channel.look_again()
+
+    def maybe_check_brpop_health(self) -> None:
+        """Look again, too: kombu calls this after a while without news where there is no event loop."""
+        self.look_again()
+        super().maybe_check_brpop_health()
+
+
+class Transport(base.Transport):
+    """kombu's Redis transport with the channel above."""
+
+    Channel = Channel
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = Poller()
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Register, with a look at the queues each second as the net under Redis's messages."""
+        super().register_with_event_loop(connection, loop)
+        loop.call_repeatedly(self.brpop_timeout, self.cycle.look_again)
+
+
+def settings(_: Runtime) -> dict[str, Any]:
+    """Return the Celery settings of this part."""
+    return {"worker_consumer": "celery_runtime.consumer:Consumer"}
+
+
+def install() -> None:
+    """Let every `redis://` and `rediss://` of this process use this transport."""
+    for scheme in ("redis", "rediss"):
+        TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
+    retries.install()

@@ -1,0 +1,60 @@
+"""The part `watchdog`: a worker tells systemd when it consumes, and gives a sign of life while its event loop turns.
+
+The event loop stands still while the worker looks for a broker that is away; the signs of life then come from the attempts to
+connect (see `celery_runtime.consumer`). A task that takes long runs in a child and has no part in it. Beat gives its signs
+itself (see `celery_runtime.beat`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import bootsteps, signals
+
+from .configuration import Runtime
+from .notify import notify, watchdog_interval
+
+_is_on = False
+
+
+def alive() -> None:
+    """Give a sign of life, where the service manager wants one and the part is on."""
+    if _is_on and watchdog_interval():
+        notify("WATCHDOG=1")
+
+
+class Watchdog(bootsteps.StartStopStep):
+    """Gives signs of life for as long as this connection's event loop turns; Celery removes the timer with the connection."""
+
+    # By its name: importing a worker's modules is nothing for the processes of a web server, which load this one, too.
+    requires = ("celery.worker.consumer.connection:Connection",)
+
+    def start(self, consumer: Any) -> None:
+        """Begin with the connection."""
+        if watchdog_interval():
+            alive()
+            consumer.timer.call_repeatedly(watchdog_interval() / 4, alive)
+
+
+def _ready(**_: Any) -> None:
+    notify("READY=1\nSTATUS=consuming")
+
+
+def _stopping(**_: Any) -> None:
+    notify("STOPPING=1\nSTATUS=warm shutdown: running tasks end first")
+
+
+def settings(_: Runtime) -> dict[str, Any]:
+    """Return the Celery settings of this part."""
+    return {
+        "worker_consumer": "celery_runtime.consumer:Consumer",
+        "beat_scheduler": "celery_runtime.beat:DatabaseScheduler",
+    }
+
+
+def install() -> None:
+    """Follow the worker's life. Strong references: a weakly held handler would be gone at once."""
+    global _is_on
+    _is_on = True
+    signals.worker_ready.connect(_ready, weak=False, dispatch_uid="celery_runtime.ready")
+    signals.worker_shutting_down.connect(_stopping, weak=False, dispatch_uid="celery_runtime.stopping")

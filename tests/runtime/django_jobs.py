@@ -1,0 +1,88 @@
+"""A Django project with a database on disk that knows nothing of the runtime: its settings, its Celery application and its tasks.
+
+Its tasks touch no database, so that a test of what the runtime does with one isn't disturbed by them.
+"""
+
+import os
+import time
+from pathlib import Path
+
+from celery import Celery, signals
+
+SECRET_KEY = "no secret"  # noqa: S105
+INSTALLED_APPS = ["django.contrib.contenttypes", "django_celery_results", "django_celery_beat"]
+USE_TZ = True
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ["DATABASE"],
+        "OPTIONS": {"timeout": 0.1},
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+app = Celery("django_jobs")
+app.config_from_object("django.conf:settings", namespace=os.environ.get("NAMESPACE", "CELERY"))
+
+
+def leave(line: str) -> None:
+    """Leave a line in the file of effects."""
+    with Path(os.environ["EFFECTS"]).open("a") as file:
+        file.write(f"{line}\n")
+
+
+@app.task
+def note(name: str, seconds: float = 0) -> str:
+    """Take a while."""
+    leave(f"begin-{name}")
+    time.sleep(seconds)
+    leave(name)
+    return name
+
+
+@app.task(max_retries=2, default_retry_delay=1)
+def die(name: str) -> str:
+    """End the child that runs this."""
+    leave(f"begin-{name}")
+    os._exit(1)
+
+
+def number() -> int:
+    """Return the number of this process's present connection to the database; a new one has a new number."""
+    from django.db import connection as database
+
+    raw = database.connection
+    if raw is not _numbered[-1]:
+        _numbered.append(raw)
+    return len(_numbered)
+
+
+_numbered: list[object] = [None]
+
+
+@app.task
+def connection(harm: str) -> None:  # noqa: ARG001 (for what follows the task)
+    """Use the database and leave which connection of which child that was; harm comes to it when the result is stored."""
+    from django.db import connection as database
+
+    with database.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    leave(f"{os.getpid()}:{number()}")
+
+
+@signals.task_postrun.connect(sender=connection)
+def do_harm(args: tuple[str], **_: object) -> None:
+    """Harm the connection of the task that was just done."""
+    from django.db import connection as database
+
+    exec(args[0], {"database": database})  # noqa: S102
+
+
+@app.task
+def collect(seconds: float = 0) -> None:
+    """Let the garbage collector look at everything, as it does in the long run."""
+    import gc
+
+    gc.collect()
+    leave(str(os.getpid()))
+    time.sleep(seconds)

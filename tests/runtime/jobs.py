@@ -1,0 +1,60 @@
+"""A Celery project that knows nothing of the runtime; its tasks leave a line each in a file."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from celery import Celery
+from celery_runtime import parts
+from celery_runtime.configuration import load
+from celery_runtime.overlay import operational
+from kombu import Exchange, Queue
+
+# What `celery_runtime.settings` does for a Django project.
+configuration = load()
+parts.install(configuration.runtime)
+
+app = Celery("jobs", broker=os.environ["BROKER_URL"])
+app.conf.update(
+    task_acks_late=True,
+    task_default_queue="low",
+    task_queues=[Queue(name, Exchange(name), routing_key=name) for name in ("high", "low")],
+    worker_prefetch_multiplier=1,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"visibility_timeout": 7200, "socket_timeout": 5, "socket_connect_timeout": 2},
+)
+app.conf.update(operational(configuration))
+
+
+def leave(line: str) -> None:
+    with Path(os.environ["EFFECTS"]).open("a") as file:
+        file.write(f"{line}\n")
+
+
+@app.task
+def note(name: str, seconds: float = 0) -> None:
+    leave(f"begin-{name}")
+    time.sleep(seconds)
+    leave(name)
+
+
+@app.task
+def kill_worker() -> None:
+    leave("kill")
+    # The main process, and with it all its children: the whole group.
+    os.killpg(os.getpgid(os.getppid()), signal.SIGKILL)
+
+
+@app.task(bind=True, max_retries=None)
+def fail_until(self, path: str) -> None:
+    leave("try")
+    if not Path(path).exists():
+        raise self.retry(countdown=0)
+    leave("done")
+
+
+@app.task(time_limit=30)
+def note_with_limit(name: str, seconds: float = 0) -> None:
+    note(name, seconds)

@@ -1,0 +1,69 @@
+"""What tests do to the broker from their own process."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from celery_runtime import transport
+from celery_runtime.ledger import Ledger
+from kombu import Connection
+
+
+@contextmanager
+def runtime(celery: Any) -> Iterator[None]:
+    """Let this process be one of the deployment."""
+    before = dict(os.environ)
+    os.environ.update(celery.environment)
+    transport.install()
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def send_notes(celery: Any, names: list[str], seconds: float = 0) -> None:
+    """Publish a `note` for each name, whose ids are the names."""
+    with runtime(celery), Connection(celery.url) as connection:
+        producer = connection.Producer()
+        for name in names:
+            producer.publish(
+                json.dumps([[name, seconds], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]),
+                # The nameless exchange reaches a queue by its name; nobody needs to have declared it.
+                exchange="",
+                routing_key="low",
+                headers={
+                    "lang": "py",
+                    "task": "jobs.note",
+                    "id": name,
+                    "root_id": name,
+                    "parent_id": None,
+                    "group": None,
+                },
+                content_type="application/json",
+                content_encoding="utf-8",
+                retry=False,
+            )
+
+
+def seconds_until(celery: Any, name: str) -> float:
+    """Return the seconds from the publish of `note(name)` to its effect."""
+    begun = time.monotonic()
+    send_notes(celery, [name])
+    while name not in celery.effects():
+        assert time.monotonic() - begun < 10, celery.log()
+        time.sleep(0.005)
+    return time.monotonic() - begun
+
+
+def record(ledger: Ledger, node: str, tag: str, name: str, **headers: Any) -> None:
+    """Put a message into a list and fetch it as a node does."""
+    properties = {"delivery_tag": tag, "delivery_info": {"exchange": name, "routing_key": name}}
+    ledger.client.lpush(name, json.dumps({"body": "", "headers": {"id": tag, **headers}, "properties": properties}))
+    keys, arguments = ledger.fetch_arguments(node, [name], [name])
+    assert ledger._run("fetch", keys, *arguments)

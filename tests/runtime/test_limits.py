@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from conftest import wait_for
+
+GENERAL = {"task_time_limit": 20, "task_soft_time_limit": 10}
+
+
+@pytest.fixture(params=[True, False], ids=["with", "without"])
+def with_part(request: Any, celery: Any) -> bool:
+    celery.settings = GENERAL
+    if request.param:
+        celery.runtime["parts"] = [*celery.runtime["parts"], "limits"]
+    return bool(request.param)
+
+
+def test_the_pool_s_limits_hold_for_tasks_without_limits_of_their_own(celery: Any, with_part: bool) -> None:
+    celery.worker(options="--time-limit=2 --soft-time-limit=1")
+    celery.send("note", "long", 4)
+    celery.send("note_with_limit", "own", 4)
+    wait_for(lambda: "own" in celery.effects(), "the task with a limit of its own")
+    wait_for(
+        lambda: ("SoftTimeLimitExceeded" in celery.log()) if with_part else ("long" in celery.effects()), "the other"
+    )
+    assert ("long" in celery.effects()) is not with_part

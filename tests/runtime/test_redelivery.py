@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+import signal
+import time
+from typing import Any
+
+import jobs_client
+from celery_runtime.ledger import Ledger
+from celery_runtime.redelivery import Observation
+from conftest import wait_for
+
+
+def done(celery: Any, names: list[str], patience: float = 20, log: str = "one") -> None:
+    wait_for(lambda: set(names) <= set(celery.effects()), f"{names}; worker: {celery.log(log)}", patience)
+
+
+def acknowledged(server: Any) -> None:
+    wait_for(lambda: server.client.hlen("unacked") == 0, "acknowledged")
+    assert server.client.hlen("celery_runtime:holders") == server.client.zcard("unacked_index") == 0
+
+
+def test_what_a_killed_worker_held_is_done_when_it_comes_back(celery: Any, server: Any) -> None:
+    worker = celery.worker()
+    celery.send("note", "long", 6)
+    celery.send("note", "eta", countdown=8)
+    done(celery, ["begin-long"])
+    wait_for(lambda: server.client.hlen("celery_runtime:holders") == 2, "both fetched")
+    celery.kill(worker)
+    assert server.client.hlen("unacked") == 2
+    celery.worker()
+    done(celery, ["long", "eta"])
+    assert celery.effects().count("begin-long") == 2
+    acknowledged(server)
+
+
+def test_messages_of_a_worker_that_is_gone_are_taken_over(celery: Any, server: Any) -> None:
+    gone = celery.worker("gone")
+    celery.send("note", "left", 2)
+    done(celery, ["begin-left"], log="gone")
+    celery.worker("one")
+    celery.kill(gone)
+    begun = time.monotonic()
+    done(celery, ["left"], 25)
+    # A lease of 6 s is looked at every 5 s; then the task itself.
+    assert 4 < time.monotonic() - begun < 18
+    wait_for(lambda: b"gone@test" not in server.client.hgetall("celery_runtime:leases"), "the lease is gone")
+    acknowledged(server)
+
+
+def test_an_outage_of_the_broker_makes_nobody_look_dead(celery: Any, server: Any) -> None:
+    for name in ("one", "two"):
+        celery.worker(name, concurrency=1)
+    celery.send("note", "a", 16)
+    celery.send("note", "b", 16)
+    done(celery, ["begin-a", "begin-b"])
+    server.signal(signal.SIGKILL)
+    time.sleep(8)
+    server.start()
+    done(celery, ["a", "b"], 30)
+    acknowledged(server)
+    assert sorted(celery.effects()) == ["a", "b", "begin-a", "begin-b"]
+
+
+def test_a_task_that_ends_while_the_broker_is_away_is_not_done_again(celery: Any, server: Any) -> None:
+    celery.worker()
+    celery.send("note", "one", 3)
+    celery.send("note", "waiting", countdown=4)
+    done(celery, ["begin-one"])
+    server.signal(signal.SIGKILL)
+    done(celery, ["one"])
+    time.sleep(1)
+    server.start()
+    # What waited for its time in the worker's memory was forgotten with the connection, and is given back.
+    done(celery, ["waiting"], 30)
+    acknowledged(server)
+    assert celery.effects().count("begin-one") == 1
+
+
+def test_a_message_that_kills_its_worker_becomes_a_dead_letter(celery: Any, server: Any) -> None:
+    celery.send("kill_worker", task_id="killer")
+    for _ in range(celery.runtime["delivery_limit"]):
+        celery.spawn().wait(30)
+    celery.worker()
+    celery.send("note", "alive")
+    done(celery, ["alive"])
+    assert celery.effects().count("kill") == 3
+    listed = celery.run("dead-letters", "list")
+    assert "killer" in listed
+    assert "jobs.kill_worker" in listed
+    shown = celery.run("dead-letters", "show", "killer")
+    assert shown.count("its worker ended while it ran") == 3
+    assert "one@test" in shown
+    assert "dropped 1" in celery.run("dead-letters", "drop", "killer")
+    assert "killer" not in celery.run("dead-letters", "list")
+
+
+def test_a_dead_letter_can_be_requeued(celery: Any, server: Any) -> None:
+    celery.send("note", "again", task_id="letter")
+    raw = server.client.rpop("low").decode()
+    story = [{"at": time.time(), "node": "x", "reason": "r"}]
+    letter = {"list": "low", "message": raw, "story": story}
+    server.client.hset("celery_runtime:dead_letters", "letter", json.dumps(letter))
+    celery.worker()
+    assert "requeued 1" in celery.run("dead-letters", "requeue", "letter")
+    done(celery, ["again"])
+    assert celery.run("dead-letters", "list").strip() == "no dead letters"
+
+
+def test_innocent_neighbours_of_a_killer_are_done(celery: Any, server: Any) -> None:
+    for number in range(3):
+        celery.send("note", f"n{number}", 2)
+    celery.send("kill_worker", task_id="killer")
+    for _ in range(12):
+        process = celery.spawn(concurrency=4)
+        wait_for(
+            lambda one=process: (
+                one.poll() is not None or server.client.hexists("celery_runtime:dead_letters", "killer")
+            ),
+            "end",
+        )
+        if process.poll() is None:
+            break
+    done(celery, [f"n{number}" for number in range(3)], 30)
+    assert server.client.hkeys("celery_runtime:dead_letters") == [b"killer"]
+
+
+def test_a_warm_stop_ends_what_runs_and_puts_back_the_rest(celery: Any, server: Any) -> None:
+    worker = celery.worker(concurrency=1)
+    celery.send("note", "later", countdown=60)
+    wait_for(lambda: server.client.hlen("unacked") == 1, "fetched")
+    celery.send("note", "runs", 2)
+    done(celery, ["begin-runs"])
+    celery.stop(worker)
+    assert "runs" in celery.effects()
+    assert server.client.llen("low") == 1
+    assert server.client.hlen("unacked") == 0
+
+
+def test_a_cold_stop_requeues_what_runs(celery: Any, server: Any) -> None:
+    worker = celery.worker(concurrency=1)
+    celery.send("note", "runs", 8)
+    done(celery, ["begin-runs"])
+    worker.send_signal(signal.SIGTERM)
+    time.sleep(1)
+    begun = time.monotonic()
+    celery.stop(worker, signal.SIGQUIT)
+    assert time.monotonic() - begun < 6
+    assert "runs" not in celery.effects()
+    assert server.client.llen("low") == 1
+    assert server.client.hlen("unacked") == 0
+
+
+def test_a_retry_that_can_t_be_sent_does_not_lose_the_task(celery: Any, server: Any, tmp_path: Any) -> None:
+    celery.worker()
+    ready = tmp_path / "ready"
+    celery.send("fail_until", str(ready))
+    server.client.config_set("maxmemory", 1)
+    before = celery.effects().count("try")
+    wait_for(lambda: celery.effects().count("try") > before + 2, "it goes on trying")
+    ready.touch()
+    done(celery, ["done"])
+    acknowledged(server)
+
+
+def test_observations() -> None:
+    seen = Observation(45)
+    assert seen.lapsed({"a": 1, "b": 7}, 0) == []
+    assert seen.lapsed({"a": 2, "b": 7}, 44) == []
+    assert seen.lapsed({"a": 3, "b": 7}, 45) == [("b", 7)]
+    assert seen.lapsed({"a": 3}, 46) == []
+    # It came back, and is watched from then on.
+    assert seen.lapsed({"a": 3, "b": 1}, 80) == []
+    assert seen.lapsed({"a": 3, "b": 1}, 90) == [("a", 3)]
+
+
+def test_only_what_was_not_settled_is_restored_and_only_once(server: Any) -> None:
+    ledger = Ledger(server.client, limit=3)
+    jobs_client.record(ledger, "one@test", "tag", "low")
+    (held,) = ledger.held("one@test")
+    assert (held.tag, held.list) == ("tag", "low")
+    assert ledger.held("two@test") == []
+    assert ledger.restore("tag", lost="gone") is True
+    assert ledger.restore("tag", lost="gone") is False
+    assert server.client.llen("low") == 1
+    assert json.loads(server.client.lindex("low", 0))["headers"]["redelivered"] is True
+
+
+def test_a_message_that_waits_for_its_time_is_not_blamed(server: Any) -> None:
+    ledger = Ledger(server.client, limit=1)
+    jobs_client.record(ledger, "one@test", "tag", "low", eta="2999-01-01T00:00:00+00:00")
+    assert ledger.restore("tag", lost="gone") is True
+    assert ledger.dead_letters() == []
+
+
+def test_a_lease_that_was_renewed_is_not_forgotten(server: Any) -> None:
+    ledger = Ledger(server.client)
+    assert ledger.renew("one") == {"one": 1}
+    assert ledger.renew("two") == {"one": 1, "two": 1}
+    ledger.renew("one")
+    ledger.forget("one", 1)
+    ledger.forget("two", 1)
+    assert ledger.renew("three") == {"one": 2, "three": 1}

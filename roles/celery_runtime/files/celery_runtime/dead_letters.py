@@ -11,6 +11,7 @@ import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 
 from .ledger import DeadLetter, Ledger
+from .transport import Channel
 
 IDS = click.argument("ids", nargs=-1, required=False)
 ALL = click.option("--all", "everything", is_flag=True, help="All dead letters.")
@@ -19,7 +20,12 @@ ALL = click.option("--all", "everything", is_flag=True, help="All dead letters."
 @contextmanager
 def _ledger(context: click.Context) -> Iterator[Ledger]:
     with context.obj.app.connection_for_write() as connection:
-        yield connection.default_channel.ledger
+        channel = connection.default_channel
+        if not isinstance(channel, Channel):
+            raise click.ClickException(
+                "there are none: the part 'transport' of stack_runtime_parts is off, or the broker is no single Redis"
+            )
+        yield channel.ledger
 
 
 def _chosen(ledger: Ledger, ids: tuple[str, ...], everything: bool) -> list[DeadLetter]:

@@ -17,6 +17,7 @@ from django.conf import settings
 
 from .configuration import ConfigurationError, load
 from .overlay import operational
+from .transport import Channel
 
 # Scripts that may run while memory is full came with it (release notes of Redis 7.0).
 OLDEST_BROKER = 7
@@ -60,6 +61,10 @@ def old_broker(app: Celery) -> list[str]:
     """Return a line where the broker is too old for the part `transport`; none where it can't be asked now."""
     try:
         with app.connection_for_read() as connection:
+            if not isinstance(connection.default_channel, Channel):
+                return [
+                    "the part 'transport' of stack_runtime_parts is made for redis:// and rediss://: leave it out for this broker"
+                ]
             answer = connection.default_channel.pool.get_connection().handshake_metadata
     except app.connection_for_read().connection_errors as error:
         sys.stderr.write(f"the broker's version is not checked, since it can't be reached: {error}\n")

@@ -62,6 +62,9 @@ class Redelivery(bootsteps.StartStopStep):
     def start(self, consumer: Any) -> None:
         """Put back what this node holds and doesn't run; begin to count the lease up."""
         channel = consumer.connection.default_channel
+        if not isinstance(channel, Channel):
+            # Another kind of broker, such as a Sentinel.
+            return
         channel.node = consumer.hostname
         Channel.current = channel
         self._observation = Observation(load().runtime.lease_seconds)

@@ -1,0 +1,1 @@
+"""Jobs whose every delivery and every effect is written down."""

@@ -12,8 +12,9 @@ from testbench.console import Problem, say
 from testbench.faults.account import Account, Moment, Seen, account, over, progress
 from testbench.faults.host import Target, wait_for
 from testbench.faults.load import Load, Sender
+from testbench.podman import ROOT
 
-ACCOUNTS = Path(".cache/faults/accepted")
+ACCOUNTS = ROOT / ".cache/faults/accepted"
 UNITS = (
     "redis-server.service",
     "celery-worker@high.service",

@@ -19,9 +19,9 @@ WATCHDOG = 4
 class Manager:
     """What systemd is for a unit of Type=notify: a socket that gets the messages."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, watchdog: int = WATCHDOG) -> None:
         self.messages: list[tuple[float, str]] = []
-        self.environment = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": str(WATCHDOG * 1_000_000)}
+        self.environment = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": str(watchdog * 1_000_000)}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         threading.Thread(target=self._listen, daemon=True).start()
@@ -77,6 +77,23 @@ def test_signs_of_life_go_on_while_a_task_runs_and_while_the_broker_is_away(
     wait_for(lambda: "after" in celery.effects(), "work goes on")
     # The reconnect delay is capped at 5 s.
     assert time.monotonic() - back < 10
+
+
+def test_signs_of_life_go_on_while_redis_is_frozen(celery: Any, server: Any, tmp_path: Path) -> None:
+    """It accepts connections and answers nothing, so each attempt of a worker takes a whole timeout, 5 s here."""
+    manager = Manager(tmp_path / "patient", 16)
+    celery.worker(concurrency=4, options="--task-events", **manager.environment)
+    for number in range(4):
+        celery.send("note", f"n{number}", 6)
+    wait_for(lambda: all(f"begin-n{number}" in celery.effects() for number in range(4)), "four tasks")
+    frozen = time.monotonic()
+    server.signal(signal.SIGSTOP)
+    # Four tasks end meanwhile, and can't be acknowledged.
+    time.sleep(40)
+    assert manager.longest_silence(frozen) < 16
+    server.signal(signal.SIGCONT)
+    wait_for(lambda: server.client.hlen("unacked") == 0, "acknowledged")
+    assert len(celery.effects()) == 8
 
 
 def test_a_frozen_worker_gives_no_sign(celery: Any, manager: Manager) -> None:

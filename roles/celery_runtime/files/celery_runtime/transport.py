@@ -25,6 +25,7 @@ from redis.exceptions import NoScriptError, OutOfMemoryError
 from . import retries
 from .configuration import Runtime, load
 from .ledger import Ledger, script
+from .watchdog import alive
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,11 @@ class QoS(base.QoS):
         self._settle(delivery_tag, requeue)
 
     def _settle(self, tag: str, requeue: bool) -> None:
+        if Channel.unsettled:
+            # The broker was away a moment ago, and each attempt may take a whole timeout: see `redelivery`.
+            Channel.unsettled[tag] = requeue
+            virtual.QoS.ack(self, tag)
+            return
         try:
             settle(self.channel.alive(), tag, requeue)
         except self.channel.connection_errors:
@@ -320,6 +326,11 @@ class Transport(base.Transport):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cycle = Poller()
+
+    def establish_connection(self) -> Any:
+        """Connect. An attempt is a sign of life: while Redis is frozen each takes a timeout, and kombu makes them in a row."""
+        alive()
+        return super().establish_connection()
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Register, with a look at the queues each second as the net under Redis's messages."""

@@ -1,12 +1,13 @@
 """The part `watchdog`: a worker tells systemd when it consumes, and gives a sign of life while its event loop turns.
 
 The event loop stands still while the worker looks for a broker that is away; the signs of life then come from the attempts to
-connect (see `celery_runtime.consumer`). A task that takes long runs in a child and has no part in it. Beat gives its signs
-itself (see `celery_runtime.beat`).
+connect (see `celery_runtime.consumer` and `celery_runtime.transport`). A task that takes long runs in a child and has no part in
+it. Beat gives its signs itself (see `celery_runtime.beat`).
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from celery import bootsteps, signals
@@ -14,12 +15,13 @@ from celery import bootsteps, signals
 from .configuration import Runtime
 from .notify import notify, watchdog_interval
 
-_is_on = False
+# The process that is watched: systemd takes no message of its children.
+_watched: int | None = None
 
 
 def alive() -> None:
-    """Give a sign of life, where the service manager wants one and the part is on."""
-    if _is_on and watchdog_interval():
+    """Give a sign of life, where the service manager wants one, the part is on, and this is the process that is watched."""
+    if _watched == os.getpid() and watchdog_interval():
         notify("WATCHDOG=1")
 
 
@@ -54,7 +56,7 @@ def settings(_: Runtime) -> dict[str, Any]:
 
 def install() -> None:
     """Follow the worker's life. Strong references: a weakly held handler would be gone at once."""
-    global _is_on
-    _is_on = True
+    global _watched
+    _watched = os.getpid()
     signals.worker_ready.connect(_ready, weak=False, dispatch_uid="celery_runtime.ready")
     signals.worker_shutting_down.connect(_stopping, weak=False, dispatch_uid="celery_runtime.stopping")

@@ -54,6 +54,19 @@ def stopping() -> bool:
     )
 
 
+class Signing:
+    """A connection whose use is a sign of life.
+
+    The event loop stands still for a command, and while Redis is frozen each takes a whole timeout; to give up a connection and
+    to make a new one takes several in a row, longer than a watchdog waits.
+    """
+
+    def send_packed_command(self, *arguments: Any, **options: Any) -> Any:
+        """Send a command."""
+        alive()
+        return super().send_packed_command(*arguments, **options)
+
+
 class QoS(base.QoS):
     """Keeps the record of unacknowledged messages through the ledger."""
 
@@ -187,6 +200,7 @@ class Channel(base.Channel):
         tcp = "path" not in parameters
         if tcp:
             parameters |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
+        parameters["connection_class"] = type("Connection", (Signing, parameters["connection_class"]), {})
         if asynchronous:
             parameters["protocol"] = 3
         if not is_celery_command():
@@ -326,11 +340,6 @@ class Transport(base.Transport):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cycle = Poller()
-
-    def establish_connection(self) -> Any:
-        """Connect. An attempt is a sign of life: while Redis is frozen each takes a timeout, and kombu makes them in a row."""
-        alive()
-        return super().establish_connection()
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Register, with a look at the queues each second as the net under Redis's messages."""

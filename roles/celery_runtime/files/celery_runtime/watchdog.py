@@ -8,6 +8,7 @@ it. Beat gives its signs itself (see `celery_runtime.beat`).
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 from celery import bootsteps, signals
@@ -15,13 +16,19 @@ from celery import bootsteps, signals
 from .configuration import Runtime
 from .notify import notify, watchdog_interval
 
+# More often than so nobody needs to know (s).
+SHORTEST_PAUSE = 1.0
+_last = float("-inf")
 # The process that is watched: systemd takes no message of its children.
 _watched: int | None = None
 
 
 def alive() -> None:
     """Give a sign of life, where the service manager wants one, the part is on, and this is the process that is watched."""
-    if _watched == os.getpid() and watchdog_interval():
+    global _last
+    now = time.monotonic()
+    if _watched == os.getpid() and watchdog_interval() and now - _last >= SHORTEST_PAUSE:
+        _last = now
         notify("WATCHDOG=1")
 
 

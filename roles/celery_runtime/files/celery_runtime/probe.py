@@ -14,6 +14,7 @@ from typing import Any
 from celery import Celery
 from celery.app.utils import find_app
 from django.conf import settings
+from kombu.exceptions import OperationalError
 
 from .configuration import ConfigurationError, load
 from .overlay import operational
@@ -61,12 +62,13 @@ def old_broker(app: Celery) -> list[str]:
     """Return a line where the broker is too old for the part `transport`; none where it can't be asked now."""
     try:
         with app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)
             if not isinstance(connection.default_channel, Channel):
                 return [
                     "the part 'transport' of stack_runtime_parts is made for redis:// and rediss://: leave it out for this broker"
                 ]
             answer = connection.default_channel.pool.get_connection().handshake_metadata
-    except app.connection_for_read().connection_errors as error:
+    except OperationalError as error:
         sys.stderr.write(f"the broker's version is not checked, since it can't be reached: {error}\n")
         return []
     version = {str(key, "utf-8"): value for key, value in answer.items()}["version"].decode()

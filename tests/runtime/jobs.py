@@ -58,3 +58,12 @@ def fail_until(self, path: str) -> None:
 @app.task(time_limit=30)
 def note_with_limit(name: str, seconds: float = 0) -> None:
     note(name, seconds)
+
+
+@app.task(bind=True, max_retries=None)
+def retry_with_what_no_message_can_hold(self) -> None:
+    leave("impossible")
+    try:
+        raise ConnectionError("a service that is away, and no broker")
+    except ConnectionError as error:
+        raise self.retry(exc=error, kwargs={"name": object()}, countdown=0) from error

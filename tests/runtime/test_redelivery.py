@@ -163,6 +163,16 @@ def test_a_retry_that_can_t_be_sent_does_not_lose_the_task(celery: Any, server: 
     acknowledged(server)
 
 
+def test_a_retry_that_can_never_be_sent_is_not_tried_for_ever(celery: Any, server: Any) -> None:
+    celery.worker()
+    celery.send("retry_with_what_no_message_can_hold")
+    done(celery, ["impossible"])
+    # Requeued, it would come back many times in a second.
+    time.sleep(1)
+    assert celery.effects() == ["impossible"]
+    acknowledged(server)
+
+
 def test_observations() -> None:
     seen = Observation(45)
     assert seen.lapsed({"a": 1, "b": 7}, 0) == []

@@ -14,9 +14,8 @@ from celery.utils.log import get_logger
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, InterfaceError
 from django_celery_beat.schedulers import DatabaseScheduler as StockScheduler
-from kombu.exceptions import OperationalError
-from redis import exceptions as redis
 
+from .broker_errors import broker_error_passes
 from .notify import notify
 from .outages import ERRORS, close_all
 from .watchdog import alive
@@ -27,10 +26,6 @@ logger = get_logger(__name__)
 LONGEST_PAUSE = 5.0
 # Seconds between two signs of life, at most: a third of the unit's WatchdogSec.
 LONGEST_SILENCE = 20.0
-
-# What Redis answers when it is there and takes nothing for now: full, its disk full, a replica, without replicas.
-_REFUSALS = (redis.OutOfMemoryError, redis.ReadOnlyError, redis.MasterDownError, redis.TryAgainError)
-_REFUSAL_WORDS = ("MISCONF ", "NOREPLICAS ", "BUSY ")
 
 
 class Scheduler(StockScheduler):
@@ -150,7 +145,8 @@ class Patient(Scheduler):
             try:
                 result = super().apply_async(entry, producer=producer or self.producer, advance=False, **kwargs)
             except SchedulingError as error:
-                if not broker_error_passes(error):
+                # Celery raises it beside the error of publishing.
+                if not broker_error_passes(error.__cause__ or error.__context__):
                     self._write_down(entry.name)
                     raise
                 pause = min(pause + 1, LONGEST_PAUSE)
@@ -208,17 +204,6 @@ class Patient(Scheduler):
 
 def _tell(error: Exception, interval: float) -> None:
     logger.error("beat: connection error: %s. Trying again in %s seconds...", error, interval)
-
-
-def broker_error_passes(error: BaseException) -> bool:
-    """Return whether it is worth to publish again: the broker is away or full. The reason may be wrapped in other errors."""
-    chain = [error]
-    while reason := chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(reason)
-    for answer in (one for one in chain if isinstance(one, redis.ResponseError)):
-        return isinstance(answer, _REFUSALS) or str(answer).startswith(_REFUSAL_WORDS)
-    passing = (OperationalError, redis.ConnectionError, redis.TimeoutError, ConnectionError, TimeoutError)
-    return any(isinstance(one, passing) for one in chain)
 
 
 def _run_id(entry: Any) -> str:

@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
 
 from ansible.parsing.dataloader import DataLoader  # noqa: E402 (see above)
-from ansible.plugins.loader import init_plugin_loader  # noqa: E402
-from ansible.template import Templar, trust_as_template  # noqa: E402
+from ansible.plugins.loader import init_plugin_loader  # noqa: E402 (see above)
+from ansible.template import Templar, trust_as_template  # noqa: E402 (see above)
 
 init_plugin_loader([])
 

@@ -14,8 +14,8 @@ for name in ("CREDENTIALS_DIRECTORY", "SENTRY_DSN", "HTTPS", "BROKER_URL", "EMAI
 url = os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{SCRATCH}/unused.sqlite3"
 os.environ.update(DEBUG="1", DATABASE_URL=url, MEDIA_ROOT=str(SCRATCH / "media"))
 
-from sample.settings import *  # noqa: E402, F403
-from sample.settings import DATABASES  # noqa: E402
+from sample.settings import *  # noqa: E402, F403 - after the environment it reads, and all of it: this is a settings module
+from sample.settings import DATABASES  # noqa: E402 - as above
 
 # What the worker is told.
 if url.startswith("sqlite:"):

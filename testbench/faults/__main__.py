@@ -50,7 +50,7 @@ class Session:
     def __init__(self, target: Target, number: int, command: str, output: Path) -> None:
         """Begin; jobs' names begin with the time, so that no two runs share one."""
         self.target, self.seed, self.command, self.output = target, number, command, output
-        self.rng = random.Random(number)  # noqa: S311
+        self.rng = random.Random(number)  # noqa: S311 - to be repeated from its seed; guards nothing
         self.stamp = datetime.now(UTC).strftime("%m%dT%H%M%S")
         self.date = datetime.now(UTC).isoformat(timespec="seconds")
         self.sender, self.versions = Sender(target), target.versions()

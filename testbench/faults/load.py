@@ -137,7 +137,7 @@ class Load:
             ("delay", DELAY_EVERY, sender.send),
         ]
         self._threads = [
-            threading.Thread(target=self._flow, args=(way, every, send, random.Random(rng.random())), daemon=True)  # noqa: S311
+            threading.Thread(target=self._flow, args=(way, every, send, random.Random(rng.random())), daemon=True)  # noqa: S311 - from the run's seed; guards nothing
             for way, every, send in ways
         ]
         self._extra = 0

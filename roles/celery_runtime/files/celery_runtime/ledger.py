@@ -8,18 +8,15 @@ long before the visibility timeout. What several clients do at once is done by s
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
-
-logger = logging.getLogger(__name__)
 
 NAMESPACE = "celery_runtime:"
 # Between a queue's name and a priority, in the names of kombu's lists.
@@ -40,8 +37,6 @@ class Held:
 
     tag: str
     list: str
-    # The holder's entry as it stands in Redis; whoever moves the message must have seen the latest.
-    entry: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -152,7 +147,7 @@ class Ledger:
         for tag, entry in self.client.hgetall(self.holders).items():
             holder, name = json.loads(entry)
             if holder == node:
-                found.append(Held(tag.decode(), name, entry))
+                found.append(Held(tag.decode(), name))
         return found
 
     def restore(self, tag: str, first: bool = True, lost: str = "") -> DeadLetter | bool | None:
@@ -219,8 +214,6 @@ class Ledger:
     def renew(self, node: str) -> dict[str, int]:
         """Count a node's lease up; return every node's."""
         flat = self._run("renew", [self.leases], node)
-        if isinstance(flat, dict):
-            return {key.decode(): int(value) for key, value in flat.items()}
         return {key.decode(): int(value) for key, value in zip(flat[::2], flat[1::2], strict=True)}
 
     def bind(self, key: str, member: str) -> None:

@@ -22,7 +22,6 @@ from celery.worker.consumer.connection import Connection
 from .configuration import load
 from .ledger import DeadLetter, Ledger
 from .transport import Channel, settle
-from .watchdog import alive
 
 logger = logging.getLogger(__name__)
 
@@ -108,16 +107,13 @@ def put_back(app: Any, ledger: Ledger, node: str, lost: str, running: set[str]) 
         running: delivery tags of tasks that the node runs.
     """
     count = 0
-    # The oldest last, as the next that a worker takes.
-    for held in reversed(ledger.held(node)):
+    for held in ledger.held(node):
         if held.tag in running:
             continue
         outcome = ledger.restore(held.tag, lost=lost)
         if isinstance(outcome, DeadLetter):
             bury(app, outcome)
         count += bool(outcome)
-        # There may be thousands of them.
-        alive()
     if count:
         logger.info("%d message(s) that %s held were put back", count, node)
 

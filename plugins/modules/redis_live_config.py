@@ -12,6 +12,8 @@ description:
   - Owns the file that holds the password. It still has the previous password when the wanted one is new, and is rewritten only after
     the server has taken the new one; whenever a run is cut short, one of the two opens the server.
   - A server that isn't running gets its password file, no more.
+  - Where the configuration has a certificate, the one that the server shows is compared with the file, and the file is read anew when they
+    differ. Open connections stay.
   - Settings that C(CONFIG GET) doesn't know, such as C(include), are left out.
 options:
   unit: {description: The server's systemd unit., type: str, required: true}
@@ -47,6 +49,7 @@ import os
 import re
 import shlex
 import shutil
+import ssl
 import tempfile
 from pathlib import Path
 
@@ -58,6 +61,9 @@ NEEDS_RESTART = re.compile(
     r"related to argument '([^']+)'\).*(immutable config|protected config|operating system is not able)"
 )
 SECONDS = "20"
+CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+# What Redis reads anew when it is set, also to the path that it had.
+TLS_FILES = ("tls-cert-file", "tls-key-file")
 
 
 class Unreachable(Exception):
@@ -78,6 +84,11 @@ def _hexadecimal(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in character.encode())
 
 
+def _first_certificate(text: str) -> str:
+    found = CERTIFICATE.search(text)
+    return "".join(found[0].split()) if found else ""
+
+
 def parsed(config: str) -> dict[str, str]:
     """Return the settings of a configuration as `CONFIG GET` would show them."""
     settings: dict[str, str] = {}
@@ -91,10 +102,10 @@ def parsed(config: str) -> dict[str, str]:
 class Server:
     """A running server, spoken to through redis-cli; no secret goes into its arguments."""
 
-    def __init__(self, module: AnsibleModule, host: str, port: str) -> None:
+    def __init__(self, module: AnsibleModule, *address: str) -> None:
         self.module = module
         # timeout: a frozen server must not hang the play.
-        self.command = ["timeout", SECONDS, "redis-cli", "-h", host, "-p", port, "--json"]
+        self.command = ["timeout", SECONDS, "redis-cli", *address, "--json"]
         self.password = ""
 
     def call(self, *words: str) -> str:
@@ -163,18 +174,30 @@ class LiveConfig:
 
     def _connected(self, title: str, previous_password: str) -> Server:
         """Return the server, found where it listens now, which the new configuration may be about to change."""
+        passwords = [self.wanted["requirepass"], previous_password, ""]
+        local = self.wanted.get("unixsocket", "")
+        if local and Path(local).is_socket():
+            server = Server(self.module, "-s", local)
+            try:
+                server.login(passwords)
+                return server
+            except Unreachable:
+                # Left behind by a server that was killed.
+                pass
         found = re.search(r" (\S+):(\d+)\b", title)
         bound = self.wanted.get("bind", "127.0.0.1").split()
         host, port = found.groups() if found else (bound[0], self.wanted.get("port", "6379"))
         host = "127.0.0.1" if host in ("*", "0.0.0.0", "-::*") else host.lstrip("-").strip("[]")  # noqa: S104 (compared, not bound)
-        server = Server(self.module, host, port)
-        server.login([self.wanted["requirepass"], previous_password, ""])
+        server = Server(self.module, "-h", host, "-p", port)
+        server.login(passwords)
         return server
 
     def _apply(self, server: Server) -> None:
         names = sorted(self.wanted)
         current = json.loads(server.call("CONFIG", "GET", *names))
         pending = [name for name in names if name in current and current[name] != self.wanted[name]]
+        if self._shows_another_certificate(current):
+            pending = sorted({*pending, *TLS_FILES})
         while pending and not self.module.check_mode:
             pairs = [word for name in pending for word in (name, self.wanted[name])]
             reply = server.call("CONFIG", "SET", *pairs)
@@ -187,6 +210,20 @@ class LiveConfig:
             pending.remove(refused[1])
             self.result["restart_required"].append(refused[1])
         self.result["applied"] = pending
+
+    def _shows_another_certificate(self, current: dict[str, str]) -> bool:
+        """Tell whether a server that speaks TLS shows another certificate than the one in its file."""
+        path, port = Path(self.wanted.get("tls-cert-file", "")), int(current.get("tls-port", "0"))
+        if not path.is_file() or port == 0:
+            return False
+        address = current["bind"].split()[0].lstrip("-")
+        try:
+            # Looked at, not trusted: nothing is sent to it.
+            shown = ssl.get_server_certificate((address, port), timeout=5)
+        except (OSError, ValueError):
+            # Nobody can use what it shows; the files can't make it worse.
+            return True
+        return _first_certificate(shown) != _first_certificate(path.read_text())
 
     def _write(self) -> None:
         """Replace the password file; it has its owner and mode before it has its name."""

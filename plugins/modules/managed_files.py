@@ -22,7 +22,7 @@ options:
       content: {description: The whole content as text., type: str}
       source:
         description:
-          - File of the host whose content to copy, in place of O(files[].content), such as a key that never leaves the host. In check mode it may
+          - File of the host whose content to copy, in place of O(files[].content), such as a key that never leaves it. In check mode it may
             be missing yet.
         type: path
       owner: {description: Owning account., type: str, default: root}

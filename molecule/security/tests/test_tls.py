@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import stat
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -20,8 +21,8 @@ ACCOUNTS = {
     "vault": ["nobody", "redis", "postgres", "celery", "celery-beat", "celery-flower", "django-web"],
     "site": ["nobody", "celery", "celery-beat", "celery-flower", "django-web"],
 }
-# Long enough for a run of the three playbooks that renew.
-SECONDS_UNDER_WAY = 60
+# Says to the sender of tasks that the renewal is over.
+RENEWED = "/run/plainhost-test-renewed"
 
 
 @pytest.fixture(scope="module")
@@ -134,13 +135,12 @@ def renewal(vault, site, addresses, script, deployed, play):
     """Renew every certificate while tasks are sent and done, each through a connection of its own."""
     seen = {"before": (pids(vault), serials(script, site, addresses))}
 
-    def send():
-        seen["stream"] = deployed(site, "stream.py", str(SECONDS_UNDER_WAY))
-
-    sender = threading.Thread(target=send)
-    sender.start()
-    seen["run"] = play("certificates", "redis", "database", certificates_renew=True)
-    sender.join()
+    site.check_output(f"rm -f {RENEWED}")
+    with ThreadPoolExecutor() as pool:
+        stream = pool.submit(deployed, site, "stream.py", RENEWED)
+        seen["run"] = play("certificates", "redis", "database", certificates_renew=True)
+        site.check_output(f"touch {RENEWED}")
+        seen["stream"] = stream.result()
     seen["after"] = (pids(vault), serials(script, site, addresses))
     return seen
 
@@ -148,10 +148,9 @@ def renewal(vault, site, addresses, script, deployed, play):
 def test_a_renewal_loses_no_task(renewal):
     stream = renewal["stream"]
     assert stream["refusals"] == 0, stream["refused"]
-    assert stream["sent"] > SECONDS_UNDER_WAY
     assert stream["done"] == stream["sent"]
-    # Tasks were under way all the time.
-    assert renewal["run"].seconds < SECONDS_UNDER_WAY
+    # They were under way all the time.
+    assert stream["sent"] > renewal["run"].seconds
 
 
 def test_a_renewal_shows_new_certificates_without_a_restart(renewal):
@@ -164,4 +163,4 @@ def test_a_renewal_shows_new_certificates_without_a_restart(renewal):
 def test_what_was_renewed_is_left_alone_by_the_next_run(renewal, play):
     again = play("certificates", "redis", "database")
     assert again.status == 0, again.output
-    assert again.output.count("changed=0") == 2, again.output
+    assert set(re.findall(r"changed=(\d+)", again.output)) == {"0"}, again.output

@@ -1,6 +1,7 @@
-"""Runs in the release: sends tasks for a while, through a connection of its own each time; then waits for them. Prints JSON."""
+"""Runs in the release: sends tasks until a file is there, each through a connection of its own; then waits for them. Prints JSON."""
 
 import json
+import pathlib
 import sys
 import time
 
@@ -11,16 +12,17 @@ django.setup()
 
 from django_celery_results.models import TaskResult  # noqa: E402 (the settings come first)
 
-SECONDS, PATIENCE = float(sys.argv[1]), 60
+END, LONGEST, PATIENCE = pathlib.Path(sys.argv[1]), 180, 60
 QUEUES = ("high", "default", "low")
 
 
 def main():
     """Send, wait, count."""
     app = find_app("sample")
+    app.loader.import_default_modules()
     task, sent, refused = app.tasks["housekeeping.echo"], [], []
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
+    end = time.monotonic() + LONGEST
+    while time.monotonic() < end and not END.exists():
         try:
             with app.connection_for_write() as link:
                 sent.append(

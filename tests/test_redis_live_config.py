@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import stat
 import subprocess
 import time
@@ -31,6 +32,8 @@ class Broker:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        # Where it is asked, if not at its port.
+        self.ask_at: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
         (folder / "bin").mkdir()
         # Notes the arguments of every redis-cli, which any account of a host could read.
@@ -57,11 +60,13 @@ class Broker:
             + f"include {self.access_file}\n"
         )
 
-    def start(self, password: str = OLD) -> None:
+    def start(self, password: str = OLD, **changes: Any) -> None:
         """Write the password file as the module does, start the server, and wait until it listens."""
         self.apply(password=password)
         path = self.folder / "redis.conf"
-        path.write_text(self.config())
+        path.write_text(self.config(**changes))
+        if "unixsocket" in changes:
+            self.ask_at = ["-s", changes["unixsocket"]]
         self._run(password)
 
     def restart(self) -> None:
@@ -83,7 +88,7 @@ class Broker:
     def ask(self, password: str, *words: str) -> str:
         """Return a reply of the server."""
         result = subprocess.run(
-            [str(CLI), "-p", str(self.port), *words],
+            [str(CLI), *(self.ask_at or ["-p", str(self.port)]), *words],
             env={**os.environ, "REDISCLI_AUTH": password},
             capture_output=True,
             text=True,
@@ -282,3 +287,55 @@ def test_no_password_is_an_argument(broker: Broker) -> None:
     arguments = (broker.folder / "argv").read_text()
     assert "--json" in arguments
     assert "horse" not in arguments
+
+
+def certificate(folder: Path, name: str) -> dict[str, str]:
+    """Make a key and a certificate of its own under the names that the server was given."""
+    key, cert = folder / "tls.key", folder / "tls.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    subprocess.run(
+        [*command, "-keyout", key, "-out", cert, "-subj", f"/CN={name}", "-days", "2"], check=True, capture_output=True
+    )
+    return {"tls-cert-file": str(cert), "tls-key-file": str(key), "tls-auth-clients": "no"}
+
+
+def shown(port: int) -> str:
+    """Return the certificate that a server shows, without white space."""
+    return "".join(ssl.get_server_certificate(("127.0.0.1", port)).split())
+
+
+def test_plain_text_becomes_tls_while_it_runs_and_a_renewed_certificate_is_shown(broker: Broker) -> None:
+    broker.start()
+    tls = certificate(broker.folder, "first") | {"tls-port": broker.port, "port": 0}
+    pid = broker.process.pid
+    with socket.create_connection(("127.0.0.1", broker.port)) as open_before:
+        assert set(broker.apply(**tls)["applied"]) >= {"port", "tls-port", "tls-cert-file"}
+        open_before.sendall(b"PING\r\n")
+        assert b"NOAUTH" in open_before.recv(100)
+    assert shown(broker.port) == "".join(Path(tls["tls-cert-file"]).read_text().split())
+    broker.ask_at = ["-p", str(broker.port), "--tls", "--insecure"]
+    assert "PONG" in broker.ask(OLD, "ping")
+    assert broker.process.pid == pid
+
+
+def test_a_renewed_certificate_is_shown_without_a_restart(broker: Broker) -> None:
+    local = str(broker.folder / "redis.sock")
+    tls = certificate(broker.folder, "first") | {"tls-port": broker.port, "port": 0, "unixsocket": local}
+    broker.start(**tls)
+    assert broker.apply(**tls)["changed"] is False
+    certificate(broker.folder, "second")
+    renewed = "".join(Path(tls["tls-cert-file"]).read_text().split())
+    assert shown(broker.port) != renewed
+    assert broker.apply(**tls, check=True)["applied"] == ["tls-cert-file", "tls-key-file"]
+    assert broker.apply(**tls)["applied"] == ["tls-cert-file", "tls-key-file"]
+    assert shown(broker.port) == renewed
+    assert broker.apply(**tls)["changed"] is False
+
+
+def test_a_socket_that_a_killed_server_left_behind_is_passed_over(broker: Broker) -> None:
+    broker.start()
+    path = broker.folder / "left.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    result = broker.apply(unixsocket=str(path))
+    assert result["restart_required"] == ["unixsocket"]

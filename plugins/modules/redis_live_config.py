@@ -13,6 +13,8 @@ description:
     only after the server has taken the new one; whenever a run is cut short, one of the two opens the server.
   - Each user is set in one step, so that none is ever without the rules that it keeps; users that aren't wanted are removed.
   - A server that isn't running gets that file, no more.
+  - Where the configuration has a certificate, the one that the server shows is compared with the file, and the file is read anew when they
+    differ. Open connections stay.
   - Settings that C(CONFIG GET) doesn't know, such as C(include), are left out.
 options:
   unit: {description: The server's systemd unit., type: str, required: true}
@@ -61,6 +63,7 @@ import os
 import re
 import shlex
 import shutil
+import ssl
 import tempfile
 from pathlib import Path
 
@@ -72,6 +75,9 @@ NEEDS_RESTART = re.compile(
     r"related to argument '([^']+)'\).*(immutable config|protected config|operating system is not able)"
 )
 SECONDS = "20"
+CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+# What Redis reads anew when it is set, also to the path that it had.
+TLS_FILES = ("tls-cert-file", "tls-key-file")
 
 
 class Unreachable(Exception):
@@ -115,6 +121,11 @@ def granted(users: list[str]) -> list[list[str]]:
     return sorted(sorted(set(user.split()) - {"sanitize-payload"}) for user in users)
 
 
+def _first_certificate(text: str) -> str:
+    found = CERTIFICATE.search(text)
+    return "".join(found[0].split()) if found else ""
+
+
 def parsed(config: str) -> dict[str, str]:
     """Return the settings of a configuration as `CONFIG GET` would show them."""
     settings: dict[str, str] = {}
@@ -128,10 +139,10 @@ def parsed(config: str) -> dict[str, str]:
 class Server:
     """A running server, spoken to through redis-cli; no secret goes into its arguments."""
 
-    def __init__(self, module: AnsibleModule, where: list[str]) -> None:
+    def __init__(self, module: AnsibleModule, *address: str) -> None:
         self.module = module
         # timeout: a frozen server must not hang the play.
-        self.command = ["timeout", SECONDS, "redis-cli", *where, "--json"]
+        self.command = ["timeout", SECONDS, "redis-cli", *address, "--json"]
         self.password = ""
 
     def call(self, *words: str) -> str:
@@ -189,8 +200,9 @@ class LiveConfig:
         if running:
             try:
                 server = self._connected(title, parsed(previous).get("requirepass", ""))
-                self._apply(server)
+                # Users first: settings may move the server to another port.
                 self._apply_users(server)
+                self._apply(server)
             except Unreachable:
                 self.result["restart_required"] = ["bind", "port", "unixsocket"]
             except Refused:
@@ -216,24 +228,31 @@ class LiveConfig:
 
     def _connected(self, title: str, previous_password: str) -> Server:
         """Return the server, found where it listens now, which the new configuration may be about to change."""
-        socket = re.search(r" unixsocket:(\S+)", title)
-        path = socket[1] if socket else self.wanted.get("unixsocket", "")
+        passwords = [self.wanted["requirepass"], previous_password, ""]
+        local = self.wanted.get("unixsocket", "")
+        if local and Path(local).is_socket():
+            server = Server(self.module, "-s", local)
+            try:
+                server.login(passwords)
+                return server
+            except Unreachable:
+                # Left behind by a server that was killed.
+                pass
         found = re.search(r" (\S+):(\d+)\b", title)
-        if path and Path(path).is_socket():
-            where = ["-s", path]
-        elif found:
-            host = "127.0.0.1" if found[1] in ("*", "0.0.0.0", "-::*") else found[1].lstrip("-").strip("[]")  # noqa: S104 (compared, not bound)
-            where = ["-h", host, "-p", found[2]]
-        else:
+        if not found:
             raise Unreachable
-        server = Server(self.module, where)
-        server.login([self.wanted["requirepass"], previous_password, ""])
+        host, port = found.groups()
+        host = "127.0.0.1" if host in ("*", "0.0.0.0", "-::*") else host.lstrip("-").strip("[]")  # noqa: S104 (compared, not bound)
+        server = Server(self.module, "-h", host, "-p", port)
+        server.login(passwords)
         return server
 
     def _apply(self, server: Server) -> None:
         names = sorted(self.wanted)
         current = json.loads(server.call("CONFIG", "GET", *names))
         pending = [name for name in names if name in current and current[name] != self.wanted[name]]
+        if self._shows_another_certificate(current):
+            pending = sorted({*pending, *TLS_FILES})
         while pending and not self.module.check_mode:
             pairs = [word for name in pending for word in (name, self.wanted[name])]
             reply = server.call("CONFIG", "SET", *pairs)
@@ -262,6 +281,20 @@ class LiveConfig:
         if surplus := sorted(present - set(self.users)):
             server.call("ACL", "DELUSER", *surplus)
         self.users_changed = granted(json.loads(server.call("ACL", "LIST"))) != granted(before)
+
+    def _shows_another_certificate(self, current: dict[str, str]) -> bool:
+        """Tell whether a server that speaks TLS shows another certificate than the one in its file."""
+        path, port = Path(self.wanted.get("tls-cert-file", "")), int(current.get("tls-port", "0"))
+        if not path.is_file() or port == 0:
+            return False
+        address = current["bind"].split()[0].lstrip("-")
+        try:
+            # Looked at, not trusted: nothing is sent to it.
+            shown = ssl.get_server_certificate((address, port), timeout=5)
+        except (OSError, ValueError):
+            # Nobody can use what it shows; the files can't make it worse.
+            return True
+        return _first_certificate(shown) != _first_certificate(path.read_text())
 
     def _write(self) -> None:
         """Replace the file; it has its owner and mode before it has its name."""

@@ -318,6 +318,15 @@ def test_plain_text_becomes_tls_while_it_runs_and_a_renewed_certificate_is_shown
     assert broker.process.pid == pid
 
 
+def test_tls_becomes_plain_text_on_the_same_port(broker: Broker) -> None:
+    local = {"unixsocket": str(broker.folder / "redis.sock")}
+    broker.start(**certificate(broker.folder, "first"), **local, **{"tls-port": broker.port, "port": 0})
+    result = broker.apply(**local, **{"tls-port": 0})
+    assert set(result["applied"]) == {"port", "tls-port"}
+    broker.ask_at = []
+    assert "PONG" in broker.ask(OLD, "ping")
+
+
 def test_a_renewed_certificate_is_shown_without_a_restart(broker: Broker) -> None:
     local = str(broker.folder / "redis.sock")
     tls = certificate(broker.folder, "first") | {"tls-port": broker.port, "port": 0, "unixsocket": local}

@@ -78,6 +78,7 @@ SECONDS = "20"
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 # What Redis reads anew when it is set, also to the path that it had.
 TLS_FILES = ("tls-cert-file", "tls-key-file")
+LISTENERS = ("port", "tls-port")
 
 
 class Unreachable(Exception):
@@ -253,6 +254,8 @@ class LiveConfig:
         pending = [name for name in names if name in current and current[name] != self.wanted[name]]
         if self._shows_another_certificate(current):
             pending = sorted({*pending, *TLS_FILES})
+        # In this order they are applied: a port is left by one protocol before the other takes it.
+        pending.sort(key=lambda name: (name not in LISTENERS or self.wanted[name] != "0", name))
         while pending and not self.module.check_mode:
             pairs = [word for name in pending for word in (name, self.wanted[name])]
             reply = server.call("CONFIG", "SET", *pairs)

@@ -27,9 +27,7 @@ def test_the_sandbox_is_tight(host, unit):
 def plan(host, variables):
     """Compute the plan from the host's own numbers."""
     defaults = yaml.safe_load(Path(ROOT, "roles/celery_worker/defaults/main.yml").read_text())
-    values = {
-        name.removeprefix("celery_worker_"): variables.get(name, value) for name, value in defaults.items()
-    }
+    values = {name.removeprefix("celery_worker_"): variables.get(name, value) for name, value in defaults.items()}
     facts = {
         "cpus": int(host.check_output("nproc")),
         "cpu_quota": 0,

@@ -135,9 +135,7 @@ def while_busy(wanted: dict[str, bytes]) -> dict[str, Any]:
     """Return the argument lists with secrets that were seen while the operators' commands ran."""
     hits: set[str] = set()
     looks = 0
-    commands = [
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) for command in BUSY
-    ]
+    commands = [subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) for command in BUSY]
     deadline = time.monotonic() + 60
     while any(command.poll() is None for command in commands) and time.monotonic() < deadline:
         hits |= set(processes("cmdline", wanted))

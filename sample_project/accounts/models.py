@@ -10,7 +10,6 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from sample.outgoing import OutgoingEmail
 
-
 # They turn the order round in which what follows is shown: a reader sees another address than there is.
 TURNING = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 

@@ -80,3 +80,9 @@ def test_answers_are_as_described(client, db, described, path, method, body, kin
     if schema:
         assert set(response.json()) == set(schema_of(described, schema)["required"])
         assert content["application/json"]["schema"]["$ref"].endswith(schema)
+
+
+@pytest.mark.parametrize("method", ["put", "patch", "delete", "trace"])
+def test_no_page_answers_a_method_that_is_not_described(client, db, described, method):
+    for path in described["paths"]:
+        assert client.generic(method.upper(), path).status_code == 405, path

@@ -71,6 +71,7 @@ class Site:
     port: int
     tls: ssl.SSLContext | None
     mail_folder: Path
+    authority: str = ""
     cookies: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -80,8 +81,8 @@ class Site:
         address, folder = str(variables["ansible_host"]), Path(variables["testbench_mail_folder"])
         if not host.file("/etc/systemd/system/nginx.service").exists:
             return cls(address, PLAIN_PORT, None, folder)
-        context = ssl.create_default_context(cadata=host.check_output("cat %s", AUTHORITY))
-        return cls(address, 443, context, folder)
+        authority = host.check_output("cat %s", AUTHORITY)
+        return cls(address, 443, ssl.create_default_context(cadata=authority), folder, authority)
 
     @property
     def origin(self) -> str:
@@ -95,7 +96,7 @@ class Site:
 
     def visitor(self) -> Site:
         """Return the same site for somebody without cookies."""
-        return Site(self.address, self.port, self.tls, self.mail_folder)
+        return Site(self.address, self.port, self.tls, self.mail_folder, self.authority)
 
     def raw(self, data: bytes, patience: float = PATIENCE) -> bytes:
         """Send bytes and return all that comes until the other side closes, or is silent for long."""

@@ -1,4 +1,5 @@
-# Run by `sample-manage shell`: people of each kind who can log in, and rows that a hostile task could have left.
+"""Run by `sample-manage shell`: people of each kind who can log in, and rows that a hostile task could have left."""
+
 import json
 
 from accounts.models import User
@@ -15,19 +16,9 @@ for address, staff in (("web-ordinary@example.com", False), ("web-staff@example.
 hostile, _ = User.objects.update_or_create(email="web-hostile@example.com", defaults={"name": SCRIPT})
 result, _ = TaskResult.objects.update_or_create(
     task_id="00000000-dead-beef-0000-000000000001",
-    defaults={
-        name: SCRIPT
-        for name in (
-            "task_name",
-            "task_args",
-            "task_kwargs",
-            "result",
-            "traceback",
-            "meta",
-            "worker",
-            "periodic_task_name",
-        )
-    }
+    defaults=dict.fromkeys(
+        ("task_name", "task_args", "task_kwargs", "result", "traceback", "meta", "worker", "periodic_task_name"), SCRIPT
+    )
     | {"status": "FAILURE"},
 )
 interval, _ = IntervalSchedule.objects.get_or_create(every=9999, period="days")

@@ -108,9 +108,7 @@ def show_mail(folder: Path, recipient: str, since: float) -> None:
     """Wait for the mail and print it."""
     while (message := find_mail(folder, recipient)) is None:
         if time.monotonic() - since > PATIENCE:
-            raise Problem(
-                f"No mail to {recipient} within {PATIENCE} s; the sink's log is {folder.parent}/sink.log."
-            )
+            raise Problem(f"No mail to {recipient} within {PATIENCE} s; the sink's log is {folder.parent}/sink.log.")
         time.sleep(0.05)
     say(f"  received {paint(duration(time.monotonic() - since), 'bold')} after the request")
     for header in ("From", "To", "Subject", "Date", "Message-ID"):

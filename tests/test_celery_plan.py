@@ -25,7 +25,9 @@ FIVE = [{"name": queue, "queues": [queue]} for queue in QUEUES]
 PLENTY = 262144
 
 
-def plan(pools: list[dict[str, Any]], cpus: int = 4, quota: float = 0, memory: int = PLENTY, **changes: Any) -> dict[str, Any]:
+def plan(
+    pools: list[dict[str, Any]], cpus: int = 4, quota: float = 0, memory: int = PLENTY, **changes: Any
+) -> dict[str, Any]:
     facts = {"cpus": cpus, "cpu_quota": quota, "memory_mib": memory}
     return celery_plan(pools, facts, QUEUES, DEFAULTS | changes)
 
@@ -50,7 +52,9 @@ def counts(*arguments: Any, **options: Any) -> dict[str, int]:
         pytest.param(TWO, {"cpus": 16, "memory": 600}, {"high": 1, "main": 1}, id="little memory: never below 1"),
         pytest.param(ONE, {"cpus": 8}, {"all": 8}, id="one pool gets everything"),
         pytest.param(FIVE, {"cpus": 2}, dict.fromkeys(QUEUES, 1), id="five pools on 2 cores"),
-        pytest.param(FIVE, {"cpus": 12}, {"high": 3, "default": 3, "low": 2, "mail": 2, "reports": 2}, id="five pools on 12"),
+        pytest.param(
+            FIVE, {"cpus": 12}, {"high": 3, "default": 3, "low": 2, "mail": 2, "reports": 2}, id="five pools on 12"
+        ),
     ],
 )
 def test_concurrency(pools: list[dict[str, Any]], facts: dict[str, Any], expected: dict[str, int]) -> None:

@@ -166,7 +166,7 @@ class LiveConfig:
         found = re.search(r" (\S+):(\d+)\b", title)
         bound = self.wanted.get("bind", "127.0.0.1").split()
         host, port = found.groups() if found else (bound[0], self.wanted.get("port", "6379"))
-        host = "127.0.0.1" if host in ("*", "0.0.0.0", "-::*") else host.lstrip("-").strip("[]")  # noqa: S104 (compared, not bound)
+        host = "127.0.0.1" if host in ("*", "0.0.0.0", "-::*") else host.lstrip("-").strip("[]")  # noqa: S104 (compared, not bound)  # nosec B104
         server = Server(self.module, host, port)
         server.login([self.wanted["requirepass"], previous_password, ""])
         return server

@@ -243,7 +243,7 @@ class LiveConfig:
         if not found:
             raise Unreachable
         host, port = found.groups()
-        host = "127.0.0.1" if host in ("*", "0.0.0.0", "-::*") else host.lstrip("-").strip("[]")  # noqa: S104 (compared, not bound)
+        host = "127.0.0.1" if host in ("*", "0.0.0.0", "-::*") else host.lstrip("-").strip("[]")  # noqa: S104 (compared, not bound)  # nosec B104
         server = Server(self.module, "-h", host, "-p", port)
         server.login(passwords)
         return server

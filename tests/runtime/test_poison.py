@@ -97,7 +97,7 @@ def test_poisoned_messages_are_refused_with_a_reason(celery: Any, server: Any) -
 
 def test_a_message_under_the_tag_of_another_does_not_take_its_place(celery: Any, server: Any) -> None:
     celery.worker()
-    celery.send("note", "long", 2)
+    celery.send("note", "long", 8)
     wait_for(lambda: "begin-long" in celery.effects(), "begin")
     (tag,) = server.client.hkeys("unacked")
     server.client.lpush("low", message(properties={"delivery_tag": tag.decode()}))

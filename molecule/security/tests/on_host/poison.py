@@ -195,7 +195,7 @@ ROWS: dict[str, Row] = {
     # Bytes.
     "broken-json-in-the-body": Row(with_body("[[], {"), LETTER, "ecod"),
     "broken-json-around-it": Row(lambda mark: envelope(mark)[:-20], LETTER, "broken JSON"),
-    "half-a-character": Row(lambda mark: envelope(mark).replace(b'"attacker"', b'"\xff\xfe"'), LETTER, "utf-8|UTF-8"),
+    "half-a-character": Row(lambda mark: envelope(mark).replace(b'"attacker"', b'"\xff\xfe"'), RESULT, "good", "SUCCESS"),
     "nul-bytes": Row(lambda mark: b"\x00" + mark.encode() + b"\x00", LETTER, "broken JSON"),
     "binary-garbage": Row(lambda mark: mark.encode() + bytes(range(256)), LETTER, "broken JSON"),
     "truncated-base64": Row(lambda mark: envelope(mark, body=body()[:-3]), LETTER, "padding|base64"),
@@ -209,7 +209,7 @@ ROWS: dict[str, Row] = {
     "unknown-compression": Row(with_header("compression", "x-none"), LETTER, "x-none"),
     "deep-json-in-the-body": Row(with_body("[" * 10**5 + "]" * 10**5), LETTER, "ecursion"),
     "deep-json-around-it": Row(
-        lambda mark: envelope(mark).replace(b'"attacker"', b"[" * 990 + b"]" * 990), LETTER, "ecursion|nested|broken JSON"
+        lambda mark: envelope(mark).replace(b'"attacker"', b"[" * 10**4 + b"]" * 10**4), LETTER, "broken JSON"
     ),
     "huge-number-in-the-body": Row(with_body('[[], {"job": {"numbers": [' + "9" * 10**5 + "]}}, {}]"), LETTER, "digits"),
     "huge-number-around-it": Row(
@@ -278,6 +278,47 @@ ROWS: dict[str, Row] = {
     "version-1-of-an-unknown-task": Row(lambda mark: version_1(mark, task="os.system"), RESULT, "NotRegistered"),
     "version-1-with-wrong-kwargs": Row(lambda mark: version_1(mark, kwargs="x"), LETTER, "kwargs"),
     "version-1-with-an-eta-of-garbage": Row(lambda mark: version_1(mark, eta={"a": 1}), LETTER, "eta"),
+}
+
+# What is published to all workers, or to whoever watches events.
+PIDBOX, EVENTS = "/0.celery.pidbox", "/0.celeryev/worker.heartbeat"
+
+
+def command(method: Any, **more: Any) -> bytes:
+    """Return a remote control command as it is published."""
+    content = {"method": method, "arguments": {}, "destination": None, "pattern": None, "matcher": None}
+    return envelope("", body=base(json.dumps(content | more)), headers={"clock": 1, "expires": None})
+
+
+PUBLISHED: dict[str, tuple[str, bytes]] = {
+    "command-of-broken-json": (PIDBOX, b"{broken"),
+    "command-without-properties": (PIDBOX, b'{"a": 1}'),
+    "command-that-is-a-list": (PIDBOX, b"[1, 2]"),
+    "command-nested-deeply": (PIDBOX, b"[" * 10**5),
+    "command-with-a-body-that-is-a-number": (PIDBOX, envelope("", body=5)),
+    "command-in-pickle": (
+        PIDBOX,
+        envelope("", body=base(PICKLE), content_type="application/x-python-serialize", content_encoding="binary"),
+    ),
+    "unknown-command": (PIDBOX, command("no_such_command")),
+    "command-that-is-a-list-of-names": (PIDBOX, command(["shutdown"])),
+    "command-with-wrong-arguments": (PIDBOX, command("rate_limit", arguments={"no_such": 1})),
+    "command-with-a-forged-reply-address": (PIDBOX, command("ping", reply_to={"exchange": 5, "routing_key": {}}, ticket=5)),
+    "event-of-broken-json": (EVENTS, b"{broken"),
+    "event-that-is-a-number": (EVENTS, envelope("", body=base("5"))),
+    "event-of-a-worker-named-like-markup": (
+        EVENTS,
+        envelope("", body=base(json.dumps({"type": "worker-online", "hostname": "<script>alert(1)</script>", "clock": "x"}))),
+    ),
+    "event-without-a-type": (EVENTS, envelope("", body=base('{"hostname": "forged@nowhere", "timestamp": "never"}'))),
+}
+# What no service but the operator's may order workers to do.
+COMMANDS = {
+    "shutdown": command("shutdown"),
+    "pool_restart": command("pool_restart"),
+    "rate_limit": command("rate_limit", arguments={"task_name": TASK, "rate_limit": "1/h"}),
+    "revoke": command("revoke", arguments={"task_id": "x", "terminate": True}),
+    "cancel_consumer": command("cancel_consumer", arguments={"queue": QUEUE}),
 }
 
 
@@ -368,6 +409,63 @@ def send_good(client: Any, results: Results) -> float:
     return float("inf")
 
 
+def publish(client: Any, results: Results) -> dict[str, dict[str, Any]]:
+    """Try each message to all; return what was seen, by its name."""
+    seen = {}
+    for name, (channel, raw) in PUBLISHED.items():
+        before = units()
+        client.publish(channel, raw)
+        seen[name] = {"good": send_good(client, results), "same": units() == before}
+    return seen
+
+
+def send_as_services(app: str) -> dict[str, dict[str, str]]:
+    """Let each service's own login order the workers to do something; return what the broker answers."""
+    from redis import Redis
+    from redis.exceptions import RedisError
+
+    answers: dict[str, dict[str, str]] = {}
+    for file in Path(f"/etc/{app}/credentials").glob("broker_url_*"):
+        service = file.name.removeprefix("broker_url_")
+        url = re.sub(r"^redis\+socket://", "unix://", file.read_text().strip())
+        client = Redis.from_url(url.replace("virtual_host=", "db="), socket_timeout=5)
+        answers[service] = {}
+        # The operator may, and it would be obeyed.
+        for name, raw in COMMANDS.items() if service != "operator" else ():
+            try:
+                answers[service][name] = f"heard by {client.publish(PIDBOX, raw)}"
+            except RedisError as error:
+                answers[service][name] = str(error)
+    return answers
+
+
+def send_twin(client: Any) -> dict[str, Any]:
+    """Put a message with the delivery tag of one that a worker holds behind it; return what became of the two."""
+    mark = f"poison-twin-{uuid.uuid4().hex[:8]}"
+    tag = str(uuid.uuid4())
+    # One that waits for its time is held for long enough.
+    eta = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() + 3))
+    client.lpush(QUEUE, envelope(f"{mark}-first", headers={"eta": eta}, properties={"delivery_tag": tag}))
+    deadline = time.monotonic() + PATIENCE
+    while not client.hexists("unacked", tag) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    client.lpush(QUEUE, envelope(f"{mark}-second", properties={"delivery_tag": tag}))
+    while not (letter := letters(client, f"{mark}-second")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    held = client.hget("unacked", tag) or b""
+    return {"held": f"{mark}-first".encode() in held, "reason": " ".join(letter)}
+
+
+def letters(client: Any, mark: str) -> list[str]:
+    """Remove the dead letters with a mark; return their reasons."""
+    reasons = []
+    for key, value in client.hgetall("celery_runtime:dead_letters").items():
+        if mark.encode() in value:
+            reasons.append(json.loads(value.decode(errors="replace"))["story"][-1]["reason"])
+            client.hdel("celery_runtime:dead_letters", key)
+    return reasons
+
+
 def main(app: str, wanted: list[str]) -> None:
     """Try each row; print what was seen, by its name."""
     client, results = broker(), Results(app.replace("-", "_"))
@@ -385,20 +483,17 @@ def main(app: str, wanted: list[str]) -> None:
         if left or not seen[name]["same"]:
             # A worker that was hurt is not to spoil the rows that follow.
             time.sleep(5)
-    time.sleep(1)
+    twin, published, refused = send_twin(client), publish(client, results), send_as_services(app)
     lines = journal_since(begun)
     stored = results.of([row["mark"] for row in seen.values()])
-    letters = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in client.hgetall("celery_runtime:dead_letters").items()}
     for row in seen.values():
         mark = row["mark"]
         row["result"] = stored.get(mark)
-        mine = {key: json.loads(value) for key, value in letters.items() if mark in key or mark in value}
-        row["letters"] = [letter["story"][-1]["reason"] for letter in mine.values()]
+        row["letters"] = letters(client, mark)
         row["journal"] = [line[:3000] for line in lines if mark in line][:5]
-        for key in mine:
-            client.hdel("celery_runtime:dead_letters", key)
     forged = [line for line in lines if line.startswith(("<0>", "root: forged-line"))]
-    print(json.dumps({"rows": seen, "forged": forged, "ran": Path(TRACE).exists()}))
+    found = {"rows": seen, "published": published, "refused": refused, "twin": twin}
+    print(json.dumps(found | {"forged": forged, "ran": Path(TRACE).exists()}))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ local function read(raw)
         return nil, 'delivery_info: exchange or routing_key is no text'
     end
     -- It would take the place of the other in the record, which would then be lost with its worker.
-    if redis.call('HEXISTS', messages, properties.delivery_tag) == 1 then
+    if redis.call('HGET', holders, properties.delivery_tag) then
         return nil, 'its delivery_tag is that of a message that a worker holds'
     end
     return properties

@@ -65,7 +65,10 @@ POISON = {
     "pickle": (message(content_type="application/x-python-serialize"), "Refusing to deserialize"),
     "bomb": (message({"compression": "application/x-gzip"}, body=BOMB), "when decompressed"),
     "large": (message(body=body([], {"name": "x" * 10**7})), "stack_message_max_bytes"),
-    "version-1": (message({}, body=encoded(b'{"task": "jobs.note"}')).replace(b'"task": "jobs.note", "id"', b'"x"'), "id: missing"),
+    "version-1": (
+        message({}, body=encoded(b'{"task": "jobs.note"}')).replace(b'"task": "jobs.note", "id"', b'"x"'),
+        "id: missing",
+    ),
 }
 
 

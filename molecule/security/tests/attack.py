@@ -9,6 +9,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 APP = "sample"
+ANSWER = "answer:"
 PYTHON = f"/opt/{APP}/current/venv/bin/python"
 
 
@@ -18,6 +19,14 @@ def run(host: Any, script: str, *arguments: str, python: str = "python3") -> Any
     # Over standard input: the table of poisoned messages is longer than an argument may be on some hosts.
     command = f"{python} - {' '.join(map(shlex.quote, arguments))} <<'END-OF-SCRIPT'\n{code}\nEND-OF-SCRIPT"
     return json.loads(host.check_output(command))
+
+
+def shell(host: Any, script: str, **names: Any) -> Any:
+    """Run a script of tests/on_host in the deployed Django, with names of its own set before, and return its answer."""
+    given = "".join(f"{name} = {value!r}\n" for name, value in names.items())
+    code = given + (HERE / "on_host" / script).read_text()
+    printed = host.check_output(f"{APP}-manage shell -c {shlex.quote(code)}")
+    return json.loads(printed.rpartition(ANSWER)[2])
 
 
 def units(host: Any) -> dict[str, str]:

@@ -59,4 +59,7 @@ def test_no_pickle_was_read_and_no_line_of_the_log_forged(seen: Any) -> None:
 
 
 def test_a_message_under_the_tag_of_a_running_one_does_not_take_its_place(seen: Any) -> None:
-    assert seen["twin"] == {"held": True, "reason": "unreadable: its delivery_tag is that of a message that a worker holds"}
+    assert seen["twin"] == {
+        "held": True,
+        "reason": "unreadable: its delivery_tag is that of a message that a worker holds",
+    }

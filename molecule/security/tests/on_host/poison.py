@@ -169,7 +169,9 @@ ROWS: dict[str, Row] = {
     ),
     "pickle-said-to-be-json": Row(with_body(PICKLE), LETTER, "ecod"),
     "yaml": Row(with_body(YAML, "application/x-yaml"), LETTER, "Refusing to deserialize"),
-    "msgpack": Row(with_body(b"\x93\x90\x80\x80", "application/x-msgpack", "binary"), LETTER, "Refusing to deserialize"),
+    "msgpack": Row(
+        with_body(b"\x93\x90\x80\x80", "application/x-msgpack", "binary"), LETTER, "Refusing to deserialize"
+    ),
     "unknown-content-type": Row(with_body("[[], {}, {}]", "application/x-none"), LETTER, "Refusing to deserialize"),
     "no-content-type": Row(lambda mark: envelope(mark, without=("content-type",)), LETTER, "content-type"),
     "content-type-that-is-a-list": Row(lambda mark: envelope(mark, content_type=["json"]), LETTER, "content-type"),
@@ -195,14 +197,18 @@ ROWS: dict[str, Row] = {
     # Bytes.
     "broken-json-in-the-body": Row(with_body("[[], {"), LETTER, "ecod"),
     "broken-json-around-it": Row(lambda mark: envelope(mark)[:-20], LETTER, "broken JSON"),
-    "half-a-character": Row(lambda mark: envelope(mark).replace(b'"attacker"', b'"\xff\xfe"'), RESULT, "good", "SUCCESS"),
+    "half-a-character": Row(
+        lambda mark: envelope(mark).replace(b'"attacker"', b'"\xff\xfe"'), RESULT, "good", "SUCCESS"
+    ),
     "nul-bytes": Row(lambda mark: b"\x00" + mark.encode() + b"\x00", LETTER, "broken JSON"),
     "binary-garbage": Row(lambda mark: mark.encode() + bytes(range(256)), LETTER, "broken JSON"),
     "truncated-base64": Row(lambda mark: envelope(mark, body=body()[:-3]), LETTER, "padding|base64"),
     "unknown-body-encoding": Row(with_property("body_encoding", "rot13"), LETTER, "body_encoding"),
     "ten-megabytes": Row(with_kwargs([], {"job": {"text": "x" * 10**7}}), LETTER, "bytes"),
     "compressed-bomb": Row(
-        lambda mark: envelope(mark, body=base(zlib.compress(bytes(10**8), 9)), headers={"compression": "application/x-gzip"}),
+        lambda mark: envelope(
+            mark, body=base(zlib.compress(bytes(10**8), 9)), headers={"compression": "application/x-gzip"}
+        ),
         LETTER,
         "when decompressed",
     ),
@@ -211,16 +217,22 @@ ROWS: dict[str, Row] = {
     "deep-json-around-it": Row(
         lambda mark: envelope(mark).replace(b'"attacker"', b"[" * 10**4 + b"]" * 10**4), LETTER, "broken JSON"
     ),
-    "huge-number-in-the-body": Row(with_body('[[], {"job": {"numbers": [' + "9" * 10**5 + "]}}, {}]"), LETTER, "digits"),
+    "huge-number-in-the-body": Row(
+        with_body('[[], {"job": {"numbers": [' + "9" * 10**5 + "]}}, {}]"), LETTER, "digits"
+    ),
     "huge-number-around-it": Row(
         lambda mark: envelope(mark).replace(b'"retries": 0', b'"retries": ' + b"9" * 10**4), LETTER, "digits"
     ),
     "type-that-json-can-name": Row(
-        lambda mark: envelope(mark).replace(b'"attacker"', b'{"__type__": "os", "__value__": "x"}'), LETTER, "nsupported type"
+        lambda mark: envelope(mark).replace(b'"attacker"', b'{"__type__": "os", "__value__": "x"}'),
+        LETTER,
+        "nsupported type",
     ),
     "same-key-twice": Row(doubled, RESULT, "NotRegistered"),
     # The envelope.
-    "headers-that-are-null": Row(lambda mark: envelope(mark).replace(b'"headers": {', b'"headers": null, "x": {'), LETTER, "headers"),
+    "headers-that-are-null": Row(
+        lambda mark: envelope(mark).replace(b'"headers": {', b'"headers": null, "x": {'), LETTER, "headers"
+    ),
     "headers-that-are-a-list": Row(lambda mark: envelope(mark, headers=[mark]), LETTER, "headers"),
     "no-id": Row(lambda mark: envelope(mark, without=("id",)), LETTER, "id"),
     "id-that-is-a-number": Row(with_header("id", 5), LETTER, "id"),
@@ -229,9 +241,14 @@ ROWS: dict[str, Row] = {
     "nul-in-the-id": Row(lambda mark: envelope(mark, headers={"id": f"{mark}\0"}), LETTER, "id"),
     "no-delivery-tag": Row(lambda mark: envelope(mark, without=("delivery_tag",)), LETTER, "no message of Celery"),
     "delivery-info-that-is-a-list": Row(with_property("delivery_info", []), LETTER, "delivery_info"),
-    "exchange-that-is-an-object": Row(with_property("delivery_info", {"exchange": {}, "routing_key": []}), LETTER, "delivery_info"),
+    "exchange-that-is-an-object": Row(
+        with_property("delivery_info", {"exchange": {}, "routing_key": []}), LETTER, "delivery_info"
+    ),
     "forged-route": Row(
-        with_property("delivery_info", {"exchange": "celery.pidbox", "routing_key": "nowhere"}), RESULT, "good", "SUCCESS"
+        with_property("delivery_info", {"exchange": "celery.pidbox", "routing_key": "nowhere"}),
+        RESULT,
+        "good",
+        "SUCCESS",
     ),
     "priority-that-is-a-text": Row(with_property("priority", "x" * 50), LETTER, "priority"),
     "reply-to-that-is-an-object": Row(with_property("reply_to", {"exchange": "celery.pidbox"}), LETTER, "reply_to"),
@@ -265,14 +282,14 @@ ROWS: dict[str, Row] = {
     "chain-that-is-a-text": Row(with_embed(chain="os.system"), LETTER, "chain"),
     "chord-that-is-a-text": Row(with_embed(chord="os.system"), LETTER, "chord"),
     "chord-of-no-group": Row(
-        lambda mark: envelope(mark, body=body(embed={"chord": signature("no.such")}), headers={"group": "no-such-group"}),
+        lambda mark: envelope(
+            mark, body=body(embed={"chord": signature("no.such")}), headers={"group": "no-such-group"}
+        ),
         RESULT,
         "good",
         "SUCCESS",
     ),
-    "callback-in-pickle": Row(
-        with_embed(callbacks=[signature(TASK, serializer="pickle")]), RESULT, "good", "SUCCESS"
-    ),
+    "callback-in-pickle": Row(with_embed(callbacks=[signature(TASK, serializer="pickle")]), RESULT, "good", "SUCCESS"),
     # The protocol of old.
     "version-1-without-id": Row(lambda mark: version_1(mark, id=...), LETTER, "id"),
     "version-1-of-an-unknown-task": Row(lambda mark: version_1(mark, task="os.system"), RESULT, "NotRegistered"),
@@ -303,12 +320,17 @@ PUBLISHED: dict[str, tuple[str, bytes]] = {
     "unknown-command": (PIDBOX, command("no_such_command")),
     "command-that-is-a-list-of-names": (PIDBOX, command(["shutdown"])),
     "command-with-wrong-arguments": (PIDBOX, command("rate_limit", arguments={"no_such": 1})),
-    "command-with-a-forged-reply-address": (PIDBOX, command("ping", reply_to={"exchange": 5, "routing_key": {}}, ticket=5)),
+    "command-with-a-forged-reply-address": (
+        PIDBOX,
+        command("ping", reply_to={"exchange": 5, "routing_key": {}}, ticket=5),
+    ),
     "event-of-broken-json": (EVENTS, b"{broken"),
     "event-that-is-a-number": (EVENTS, envelope("", body=base("5"))),
     "event-of-a-worker-named-like-markup": (
         EVENTS,
-        envelope("", body=base(json.dumps({"type": "worker-online", "hostname": "<script>alert(1)</script>", "clock": "x"}))),
+        envelope(
+            "", body=base(json.dumps({"type": "worker-online", "hostname": "<script>alert(1)</script>", "clock": "x"}))
+        ),
     ),
     "event-without-a-type": (EVENTS, envelope("", body=base('{"hostname": "forged@nowhere", "timestamp": "never"}'))),
 }
@@ -327,7 +349,9 @@ def broker() -> Any:
     from redis import Redis
 
     text = "\n".join(file.read_text() for file in Path("/etc/redis").glob("*.conf"))
-    said = dict(re.findall(r"^(requirepass|unixsocket|tls-port|port|tls-ca-cert-file)\s+\"?([^\"\n]+)\"?\s*$", text, re.M))
+    said = dict(
+        re.findall(r"^(requirepass|unixsocket|tls-port|port|tls-ca-cert-file)\s+\"?([^\"\n]+)\"?\s*$", text, re.M)
+    )
     options: dict[str, Any] = {"password": said["requirepass"], "socket_timeout": 5}
     if "unixsocket" in said:
         return Redis(unix_socket_path=said["unixsocket"], **options)
@@ -346,15 +370,14 @@ class Results:
 
         # The socket asks the kernel who is there.
         os.seteuid(pwd.getpwnam("postgres").pw_uid)
-        self.connection = psycopg.connect(
-            host="/var/run/postgresql", user="postgres", dbname=database, autocommit=True
-        )
+        self.connection = psycopg.connect(host="/var/run/postgresql", user="postgres", dbname=database, autocommit=True)
         os.seteuid(0)
 
     def of(self, ids: list[str]) -> dict[str, dict[str, str]]:
         """Return state, result and traceback by id."""
         found = self.connection.execute(
-            "SELECT task_id, status, result, traceback FROM django_celery_results_taskresult WHERE task_id = ANY(%s)", [ids]
+            "SELECT task_id, status, result, traceback FROM django_celery_results_taskresult WHERE task_id = ANY(%s)",
+            [ids],
         )
         return {row[0]: {"state": row[1], "text": f"{row[2]}\n{row[3]}"} for row in found}
 

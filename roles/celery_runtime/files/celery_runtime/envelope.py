@@ -66,7 +66,9 @@ def check_outside(message: Any) -> None:
     for name in ("correlation_id", "reply_to"):
         _require(properties.get(name) is None or is_text(properties[name]), f"{name}: not a short text")
     priority = properties.get("priority")
-    _require(priority is None or (_is_number(priority) and 0 <= priority <= 255), "priority: not a number from 0 to 255")
+    _require(
+        priority is None or (_is_number(priority) and 0 <= priority <= 255), "priority: not a number from 0 to 255"
+    )
 
 
 def check_request(headers: dict[str, Any], longest_wait: float) -> None:

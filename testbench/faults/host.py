@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from testbench.console import Problem
@@ -66,12 +67,14 @@ class Target:
     Attributes:
         container: name of its container.
         address: where its site is met.
+        authority: certificate that the site's must come from.
         app: `stack_app`, by which its commands, database and files are named.
     """
 
     container: str
     address: str
     app: str
+    authority: Path
     _processes: list[str] = field(default_factory=list, compare=False)
 
     def sh(self, script: str, *, check: bool = True) -> str:

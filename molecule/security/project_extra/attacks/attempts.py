@@ -57,6 +57,12 @@ def read_credentials_of_others() -> str:
     return " ".join(got)
 
 
+def read_journal() -> str:
+    """Read a file of the journal."""
+    (path, *_) = Path("/var/log/journal").glob("*/system.journal")
+    return f"{len(path.read_bytes())} bytes"
+
+
 def look_at_processes(what: str) -> Callable[[], str]:
     """Return what looks at the processes of other accounts."""
 
@@ -248,7 +254,7 @@ def attempts(others: list[str]) -> dict[str, Callable[[], Any]]:
         "read-the-memory": read("/dev/mem"),
         "read-the-kernel's-messages": read("/dev/kmsg"),
         "read-init's-environment": read("/proc/1/environ"),
-        "read-the-journal": lambda: " ".join(map(str, Path("/var/log/journal").iterdir())),
+        "read-the-journal": read_journal,
         "read-home": lambda: " ".join(map(str, Path("/home/ops").iterdir())),
         "read-root's-home": lambda: " ".join(map(str, Path("/root").iterdir())),
         "read-credentials-of-others": read_credentials_of_others,

@@ -89,8 +89,5 @@ class Steps:
         """Return the times as a table with a total."""
         total = sum(seconds for _, seconds, _ in self.rows)
         width = max([len(title) for title, _, _ in self.rows] + [5])
-        lines = [
-            f"  {verdict(well)}  {title:<{width}}  {duration(seconds):>12}"
-            for title, seconds, well in self.rows
-        ]
+        lines = [f"  {verdict(well)}  {title:<{width}}  {duration(seconds):>12}" for title, seconds, well in self.rows]
         return "\n".join([*lines, f"          {'total':<{width}}  {duration(total):>12}"])

@@ -297,9 +297,7 @@ def main(arguments: list[str] | None = None) -> int:
         ("down", "remove them and what belongs to them"),
     ):
         one = commands.add_parser(command, help=what, description=what)
-        one.add_argument(
-            "--scope", default="local", help="names containers, network and state (default: local)"
-        )
+        one.add_argument("--scope", default="local", help="names containers, network and state (default: local)")
         one.add_argument(
             "--inventory",
             type=Path,

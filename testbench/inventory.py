@@ -62,9 +62,7 @@ def parse(found: dict[str, Any], scope: str) -> list[Host]:
     ]
     for host in hosts:
         if not NAME.fullmatch(host.name.replace("_", "-")):
-            raise Problem(
-                f"Host {host.name!r}: a test host's name has small letters, digits and dashes, at most 42."
-            )
+            raise Problem(f"Host {host.name!r}: a test host's name has small letters, digits and dashes, at most 42.")
     return hosts
 
 

@@ -68,9 +68,7 @@ def prefix() -> tuple[str, ...]:
     return tuple(as_root(["podman"], {"CONTAINERS_CONF": str(path)}))
 
 
-def run(
-    command: list[str], *, check: bool = True, data: bytes | None = None
-) -> subprocess.CompletedProcess[bytes]:
+def run(command: list[str], *, check: bool = True, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run a command quietly; on failure say what it was and what it said."""
     result = subprocess.run(command, input=data, capture_output=True, check=False)
     if check and result.returncode != 0:
@@ -79,9 +77,7 @@ def run(
     return result
 
 
-def podman(
-    *arguments: str, check: bool = True, data: bytes | None = None
-) -> subprocess.CompletedProcess[bytes]:
+def podman(*arguments: str, check: bool = True, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run podman with these arguments."""
     return run([*prefix(), *arguments], check=check, data=data)
 

@@ -60,9 +60,7 @@ def run(step: Step) -> None:
         while not over.wait(1):
             quiet = time.monotonic() - last
             if quiet > QUIET and int(quiet) % QUIET == 0:
-                say(
-                    paint(f"  … {step.name} still runs, {duration(time.monotonic() - started)} so far", "dim")
-                )
+                say(paint(f"  … {step.name} still runs, {duration(time.monotonic() - started)} so far", "dim"))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -82,13 +80,9 @@ def run(step: Step) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run all steps, or those named; a failed step does not keep the next from running."""
     parser = argparse.ArgumentParser(prog="python -m testbench.runner", description=__doc__)
-    parser.add_argument(
-        "only", nargs="*", metavar="STEP", help="run only the steps whose name contains one of these"
-    )
+    parser.add_argument("only", nargs="*", metavar="STEP", help="run only the steps whose name contains one of these")
     options = parser.parse_args(arguments)
-    chosen = [
-        step for step in steps(ROOT) if not options.only or any(word in step.name for word in options.only)
-    ]
+    chosen = [step for step in steps(ROOT) if not options.only or any(word in step.name for word in options.only)]
     done = Steps()
     failures: list[str] = []
     for step in chosen:

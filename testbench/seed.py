@@ -60,9 +60,7 @@ def public(path: Path) -> str:
 
 def known_hosts(state: Path, addresses: dict[str, str]) -> str:
     """Return the known_hosts file of a scope."""
-    return "".join(
-        f"{address} {public(keys(state, name).host)}\n" for name, address in sorted(addresses.items())
-    )
+    return "".join(f"{address} {public(keys(state, name).host)}\n" for name, address in sorted(addresses.items()))
 
 
 def copy_in(container: str, files: dict[str, tuple[bytes, int]]) -> None:
@@ -103,9 +101,7 @@ def environment(variables: dict[str, str]) -> str:
 
 def outside() -> dict[str, tuple[bytes, int]]:
     """Return the files that let a host reach what this machine reaches."""
-    files = {
-        f"{AUTHORITIES}/{path.name}": (path.read_bytes(), 0o644) for path in sorted(AUTHORITIES.glob("*.crt"))
-    }
+    files = {f"{AUTHORITIES}/{path.name}": (path.read_bytes(), 0o644) for path in sorted(AUTHORITIES.glob("*.crt"))}
     if proxies := apt_proxies(run(["apt-config", "dump"], check=False).stdout.decode()):
         files["/etc/apt/apt.conf.d/90testbench-proxy"] = (proxies.encode(), 0o644)
     if lines := environment(dict(os.environ)):

@@ -125,9 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1)")
-    parser.add_argument(
-        "--port", type=int, default=2525, help="port to listen at (default: 2525; 0: a free one)"
-    )
+    parser.add_argument("--port", type=int, default=2525, help="port to listen at (default: 2525; 0: a free one)")
     parser.add_argument("--folder", type=Path, required=True, help="where the .eml files go")
     parser.add_argument(
         "--temporary",

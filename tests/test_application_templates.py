@@ -150,6 +150,12 @@ def test_awkward_values_reach_the_environment_whole(role):
     assert {file["mode"] for file in files.values()} == {"0600"}
 
 
+def test_no_secret_environment_is_an_empty_file(role):
+    project = role("django_project", django_project_app="shop")
+    files = {file["dest"]: file for file in yaml.safe_load(project.render("etc/secret_files.yml.j2"))}
+    assert files["/etc/shop/environment.secret"]["content"] == ""
+
+
 def test_an_index_with_a_login_is_quoted_for_the_shell(role):
     project = role("django_project", django_project_index_url="https://user:p'w@index.example.com/simple")
     text = project.render("tools/index.env.j2")

@@ -16,6 +16,8 @@ DEFAULTS = {
     "child_memory_mib": 256,
     "max_tasks_per_child": 1000,
     "prefetch_multiplier": 1,
+    "child_threads": 32,
+    "cpu_weight": 50,
     "processes_per_cpu": 1.0,
     "memory_share": 0.5,
 }
@@ -25,7 +27,9 @@ FIVE = [{"name": queue, "queues": [queue]} for queue in QUEUES]
 PLENTY = 262144
 
 
-def plan(pools: list[dict[str, Any]], cpus: int = 4, quota: float = 0, memory: int = PLENTY, **changes: Any) -> dict[str, Any]:
+def plan(
+    pools: list[dict[str, Any]], cpus: int = 4, quota: float = 0, memory: int = PLENTY, **changes: Any
+) -> dict[str, Any]:
     facts = {"cpus": cpus, "cpu_quota": quota, "memory_mib": memory}
     return celery_plan(pools, facts, QUEUES, DEFAULTS | changes)
 
@@ -50,7 +54,9 @@ def counts(*arguments: Any, **options: Any) -> dict[str, int]:
         pytest.param(TWO, {"cpus": 16, "memory": 600}, {"high": 1, "main": 1}, id="little memory: never below 1"),
         pytest.param(ONE, {"cpus": 8}, {"all": 8}, id="one pool gets everything"),
         pytest.param(FIVE, {"cpus": 2}, dict.fromkeys(QUEUES, 1), id="five pools on 2 cores"),
-        pytest.param(FIVE, {"cpus": 12}, {"high": 3, "default": 3, "low": 2, "mail": 2, "reports": 2}, id="five pools on 12"),
+        pytest.param(
+            FIVE, {"cpus": 12}, {"high": 3, "default": 3, "low": 2, "mail": 2, "reports": 2}, id="five pools on 12"
+        ),
     ],
 )
 def test_concurrency(pools: list[dict[str, Any]], facts: dict[str, Any], expected: dict[str, int]) -> None:
@@ -79,6 +85,19 @@ def test_limits_of_a_pool_override_the_defaults() -> None:
     planned = plan([pool], cpus=2)["pools"][0]
     assert (planned["soft_time_limit"], planned["time_limit"], planned["child_memory_mib"]) == (3000, 3600, 512)
     assert planned["memory_max_mib"] == 256 + 2 * 2 * 512
+
+
+def test_what_a_pool_may_take_of_the_host() -> None:
+    pool = {"name": "slow", "queues": ["low"], "concurrency": 3, "child_threads": 10, "cpu_weight": 20}
+    planned = plan([pool], cpus=2)["pools"][0]
+    assert (planned["tasks_max"], planned["cpu_weight"]) == (32 + 3 * 10, 20)
+    assert planned["memory_high_mib"] == 256 + 3 * 256 * 3 // 2 < planned["memory_max_mib"]
+
+
+def test_outgoing_network_and_programs_are_said_by_the_pool() -> None:
+    assert plan(ONE)["pools"][0]["egress"] is None
+    closed = plan([{**ONE[0], "egress": [], "exec_paths": ["/usr/bin/ffmpeg"]}])["pools"][0]
+    assert (closed["egress"], closed["exec_paths"]) == ([], ["/usr/bin/ffmpeg"])
 
 
 @pytest.mark.parametrize(("prefetch", "expected"), [(1, 1800), (4, 7200)])

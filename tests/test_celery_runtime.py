@@ -104,6 +104,10 @@ def test_only_what_is_missing_is_taken_from_the_lock() -> None:
 
 def test_the_lock_satisfies_the_supported_ranges() -> None:
     here = Path(install.__file__).parent
-    pinned = dict(line.split()[0].split("==") for line in (here / "runtime.lock").read_text().splitlines() if "==" in line.split(" ")[0])
+    pinned = dict(
+        line.split()[0].split("==")
+        for line in (here / "runtime.lock").read_text().splitlines()
+        if "==" in line.split(" ")[0]
+    )
     for wanted in install.supported((here / "requirements.in").read_text()):
         assert wanted.specifier.contains(pinned[wanted.name]), wanted

@@ -31,7 +31,11 @@ def host(folder: Path, membership: str, files: dict[str, str]) -> Cgroups:
         ),
         pytest.param(
             "0::/machine/one/init.scope\n",
-            {"machine/cpu.max": "400000 100000\n", "machine/one/cpu.max": "max 100000\n", "machine/memory.max": "1073741824\n"},
+            {
+                "machine/cpu.max": "400000 100000\n",
+                "machine/one/cpu.max": "max 100000\n",
+                "machine/memory.max": "1073741824\n",
+            },
             4.0,
             1024,
             id="a limit further up counts",
@@ -50,7 +54,11 @@ def host(folder: Path, membership: str, files: dict[str, str]) -> Cgroups:
         ),
         pytest.param(
             "4:memory:/\n1:cpu:/\n",
-            {"memory/memory.limit_in_bytes": NO_LIMIT, "cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            {
+                "memory/memory.limit_in_bytes": NO_LIMIT,
+                "cpu/cpu.cfs_quota_us": "-1\n",
+                "cpu/cpu.cfs_period_us": "100000\n",
+            },
             0.0,
             0,
             id="a plain host, version 1",

@@ -166,3 +166,25 @@ def test_purge_spares_what_is_wanted_and_what_does_not_match(files: Any, tmp_pat
         absent=[str(tmp_path / "not-there")],
     )
     assert names_in(tmp_path) == ["linked.conf", "other.txt", "wanted.conf"]
+
+
+def test_a_file_is_copied_from_another_of_the_host_and_never_shown(files: Any, tmp_path: Path) -> None:
+    source, dest = tmp_path / "a.key", tmp_path / "copy.key"
+    source.write_text("the key\n")
+    wanted = {"files": [{"dest": str(dest), "source": str(source), "mode": "0400", "sensitive": True}]}
+    first = files(**wanted)
+    assert (dest.read_text(), mode_of(dest)) == ("the key\n", "0400")
+    assert "the key" not in str(first)
+    assert files(**wanted)["changed"] is False
+    source.write_text("another key\n")
+    assert files(**wanted)["changed_paths"] == [str(dest)]
+    assert dest.read_text() == "another key\n"
+
+
+def test_a_source_may_be_missing_in_check_mode_alone(files: Any, tmp_path: Path) -> None:
+    wanted = {"files": [{"dest": str(tmp_path / "copy"), "source": str(tmp_path / "missing")}]}
+    assert files(check=True, **wanted)["changed_paths"] == [str(tmp_path / "copy")]
+    result = files(**wanted)
+    assert result["failed"] is True
+    assert str(tmp_path / "missing") in result["msg"]
+    assert names_in(tmp_path) == []

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import stat
 import subprocess
 import time
@@ -27,10 +28,12 @@ class Broker:
 
     def __init__(self, folder: Path, run_module: Callable[..., dict[str, Any]]) -> None:
         self.folder, self.run_module = folder, run_module
-        self.password_file = folder / "password.conf"
+        self.access_file = folder / "access.conf"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        # Where it is asked, if not at its port.
+        self.ask_at: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
         (folder / "bin").mkdir()
         # Notes the arguments of every redis-cli, which any account of a host could read.
@@ -54,14 +57,27 @@ class Broker:
         return (
             "# a comment\n"
             + "".join(f"{name} {value}\n" for name, value in settings.items())
-            + f"include {self.password_file}\n"
+            + f"include {self.access_file}\n"
         )
 
-    def start(self, password: str = OLD) -> None:
+    def start(self, password: str = OLD, **changes: Any) -> None:
         """Write the password file as the module does, start the server, and wait until it listens."""
         self.apply(password=password)
         path = self.folder / "redis.conf"
-        path.write_text(self.config())
+        path.write_text(self.config(**changes))
+        if "unixsocket" in changes:
+            self.ask_at = ["-s", changes["unixsocket"]]
+        self._run(password)
+
+    def restart(self) -> None:
+        """Start the server anew, as after a reboot."""
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait()
+        self._run(OLD)
+
+    def _run(self, password: str) -> None:
+        path = self.folder / "redis.conf"
         self.process = subprocess.Popen(["redis-server", path, "--dir", self.folder], stdout=subprocess.DEVNULL)
         for _ in range(100):
             if "PONG" in self.ask(password, "ping"):
@@ -72,7 +88,7 @@ class Broker:
     def ask(self, password: str, *words: str) -> str:
         """Return a reply of the server."""
         result = subprocess.run(
-            [str(CLI), "-p", str(self.port), *words],
+            [str(CLI), *(self.ask_at or ["-p", str(self.port)]), *words],
             env={**os.environ, "REDISCLI_AUTH": password},
             capture_output=True,
             text=True,
@@ -84,13 +100,16 @@ class Broker:
         """Return a setting of the server."""
         return self.ask(password, "config", "get", name).splitlines()[-1]
 
-    def apply(self, password: str = OLD, *, check: bool = False, **changes: Any) -> dict[str, Any]:
+    def apply(
+        self, password: str = OLD, *, check: bool = False, users: list[dict[str, Any]] | None = None, **changes: Any
+    ) -> dict[str, Any]:
         """Run the module."""
         arguments = {
+            "users": users or [],
             "unit": "redis-server.service",
             "config": self.config(**changes),
             "password": password,
-            "password_file": str(self.password_file),
+            "access_file": str(self.access_file),
             "group": grp.getgrgid(os.getgid()).gr_name,
         }
         return self.run_module("redis_live_config", arguments, check=check, path=self.folder / "bin")
@@ -106,7 +125,7 @@ def broker(tmp_path: Path, run_module: Callable[..., dict[str, Any]]) -> Iterato
         broker.process.wait()
 
 
-def test_a_server_that_does_not_run_gets_its_password_file_and_no_more(broker: Broker) -> None:
+def test_a_server_that_does_not_run_gets_its_access_file_and_no_more(broker: Broker) -> None:
     result = broker.apply()
     assert (result["changed"], result["running"], result["applied"], result["restart_required"]) == (
         True,
@@ -114,7 +133,7 @@ def test_a_server_that_does_not_run_gets_its_password_file_and_no_more(broker: B
         [],
         [],
     )
-    assert stat.S_IMODE(broker.password_file.stat().st_mode) == 0o640
+    assert stat.S_IMODE(broker.access_file.stat().st_mode) == 0o640
     assert broker.apply()["changed"] is False
 
 
@@ -141,10 +160,10 @@ def test_the_log_can_be_made_to_reach_the_disk_at_once_while_it_runs(broker: Bro
 
 def test_check_mode_names_the_settings_and_changes_none(broker: Broker) -> None:
     broker.start()
-    before = broker.password_file.read_text()
+    before = broker.access_file.read_text()
     result = broker.apply(NEW, check=True, maxmemory=1048576)
     assert (result["changed"], result["applied"]) == (True, ["maxmemory", "requirepass"])
-    assert (broker.value(OLD, "maxmemory"), broker.password_file.read_text()) == ("67108864", before)
+    assert (broker.value(OLD, "maxmemory"), broker.access_file.read_text()) == ("67108864", before)
 
 
 def test_a_new_password_is_taken_while_it_runs(broker: Broker) -> None:
@@ -199,7 +218,57 @@ def test_a_port_is_changed_while_it_runs(broker: Broker) -> None:
 
 def test_a_unit_that_runs_but_does_not_listen_is_to_be_restarted(broker: Broker) -> None:
     broker._tool("systemctl", SYSTEMCTL.format(state="activating", pid=0))
-    assert broker.apply()["restart_required"] == ["bind", "port"]
+    assert broker.apply()["restart_required"] == ["bind", "port", "unixsocket"]
+
+
+WEB = {
+    "name": "web",
+    "password": "of the-web",
+    "rules": ["+ping", "+lpush", "~low\x06\x16[369]", "+client|setinfo@7.2", "+get@99.0"],
+}
+WORKER = {"name": "worker", "password": "workers", "rules": ["+ping", "+rpop", "~low", "(-@all +subscribe &events)"]}
+
+
+def test_users_are_set_while_it_runs_and_those_that_are_gone_are_removed(broker: Broker) -> None:
+    broker.start()
+    assert broker.apply(users=[WEB, WORKER])["users_changed"] is True
+    assert broker.apply(users=[WEB, WORKER])["changed"] is False
+    assert "PONG" in broker.ask(OLD, "--user", "web", "--pass", "of the-web", "ping")
+    assert "NOPERM" in broker.ask(OLD, "--user", "web", "--pass", "of the-web", "get", "low")
+    assert broker.apply(users=[WORKER])["users_changed"] is True
+    assert broker.ask(OLD, "acl", "users").split() == ["default", "worker"]
+
+
+def test_a_user_that_was_changed_by_hand_is_put_right(broker: Broker) -> None:
+    broker.start()
+    broker.apply(users=[WEB])
+    before = broker.ask(OLD, "acl", "list")
+    broker.ask(OLD, "acl", "setuser", "web", "allcommands", "allkeys", "nopass")
+    assert broker.apply(users=[WEB])["changed"] is True
+    assert broker.ask(OLD, "acl", "list") == before
+
+
+def test_check_mode_changes_no_user(broker: Broker) -> None:
+    broker.start()
+    assert broker.apply(users=[WEB], check=True)["users_changed"] is True
+    assert broker.ask(OLD, "acl", "users").split() == ["default"]
+
+
+def test_after_a_restart_the_users_are_those_that_the_running_server_had(broker: Broker) -> None:
+    broker.start()
+    broker.apply(users=[WEB, WORKER])
+    assert "of the-web" not in broker.access_file.read_text()
+    broker.restart()
+    assert "PONG" in broker.ask(OLD, "--user", "web", "--pass", "of the-web", "ping")
+    assert broker.apply(users=[WEB, WORKER])["changed"] is False
+
+
+def test_a_rule_that_redis_refuses_fails_and_shows_no_password(broker: Broker) -> None:
+    broker.start()
+    result = broker.apply(users=[{**WEB, "rules": ["+no-such-command"]}])
+    assert result["failed"] is True
+    assert "web" in result["msg"]
+    assert "of the-web" not in json.dumps(result["msg"])
 
 
 def test_a_value_that_redis_refuses_fails_and_shows_no_password(broker: Broker) -> None:
@@ -218,3 +287,64 @@ def test_no_password_is_an_argument(broker: Broker) -> None:
     arguments = (broker.folder / "argv").read_text()
     assert "--json" in arguments
     assert "horse" not in arguments
+
+
+def certificate(folder: Path, name: str) -> dict[str, str]:
+    """Make a key and a certificate of its own under the names that the server was given."""
+    key, cert = folder / "tls.key", folder / "tls.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    subprocess.run(
+        [*command, "-keyout", key, "-out", cert, "-subj", f"/CN={name}", "-days", "2"], check=True, capture_output=True
+    )
+    return {"tls-cert-file": str(cert), "tls-key-file": str(key), "tls-auth-clients": "no"}
+
+
+def shown(port: int) -> str:
+    """Return the certificate that a server shows, without white space."""
+    return "".join(ssl.get_server_certificate(("127.0.0.1", port)).split())
+
+
+def test_plain_text_becomes_tls_while_it_runs_and_a_renewed_certificate_is_shown(broker: Broker) -> None:
+    broker.start()
+    tls = certificate(broker.folder, "first") | {"tls-port": broker.port, "port": 0}
+    pid = broker.process.pid
+    with socket.create_connection(("127.0.0.1", broker.port)) as open_before:
+        assert set(broker.apply(**tls)["applied"]) >= {"port", "tls-port", "tls-cert-file"}
+        open_before.sendall(b"PING\r\n")
+        assert b"NOAUTH" in open_before.recv(100)
+    assert shown(broker.port) == "".join(Path(tls["tls-cert-file"]).read_text().split())
+    broker.ask_at = ["-p", str(broker.port), "--tls", "--insecure"]
+    assert "PONG" in broker.ask(OLD, "ping")
+    assert broker.process.pid == pid
+
+
+def test_tls_becomes_plain_text_on_the_same_port(broker: Broker) -> None:
+    local = {"unixsocket": str(broker.folder / "redis.sock")}
+    broker.start(**certificate(broker.folder, "first"), **local, **{"tls-port": broker.port, "port": 0})
+    result = broker.apply(**local, **{"tls-port": 0})
+    assert set(result["applied"]) == {"port", "tls-port"}
+    broker.ask_at = []
+    assert "PONG" in broker.ask(OLD, "ping")
+
+
+def test_a_renewed_certificate_is_shown_without_a_restart(broker: Broker) -> None:
+    local = str(broker.folder / "redis.sock")
+    tls = certificate(broker.folder, "first") | {"tls-port": broker.port, "port": 0, "unixsocket": local}
+    broker.start(**tls)
+    assert broker.apply(**tls)["changed"] is False
+    certificate(broker.folder, "second")
+    renewed = "".join(Path(tls["tls-cert-file"]).read_text().split())
+    assert shown(broker.port) != renewed
+    assert broker.apply(**tls, check=True)["applied"] == ["tls-cert-file", "tls-key-file"]
+    assert broker.apply(**tls)["applied"] == ["tls-cert-file", "tls-key-file"]
+    assert shown(broker.port) == renewed
+    assert broker.apply(**tls)["changed"] is False
+
+
+def test_a_socket_that_a_killed_server_left_behind_is_passed_over(broker: Broker) -> None:
+    broker.start()
+    path = broker.folder / "left.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    result = broker.apply(unixsocket=str(path))
+    assert result["restart_required"] == ["unixsocket"]

@@ -42,12 +42,8 @@ def test_an_ordinary_machine_gets_no_containers_conf() -> None:
     assert podman.containers_conf(v1_memory=False, may_raise_limits=True) == ""
 
 
-@pytest.mark.parametrize(
-    ("capabilities", "expected"), [("000001ffffffffff", True), ("000001fffeffffff", False)]
-)
-def test_the_capability_to_raise_limits_is_read_from_the_bounding_set(
-    capabilities: str, expected: bool
-) -> None:
+@pytest.mark.parametrize(("capabilities", "expected"), [("000001ffffffffff", True), ("000001fffeffffff", False)])
+def test_the_capability_to_raise_limits_is_read_from_the_bounding_set(capabilities: str, expected: bool) -> None:
     assert podman.may_raise_limits(f"Name:\tx\nCapBnd:\t{capabilities}\n") is expected
 
 
@@ -201,9 +197,7 @@ def test_proxies_and_indexes_of_this_machine_are_carried_over() -> None:
             "HOME": "/home/ops",
         }
     )
-    assert lines == (
-        'https_proxy="http://proxy.example:3128"\nPIP_INDEX_URL="https://index.example/simple"\n'
-    )
+    assert lines == ('https_proxy="http://proxy.example:3128"\nPIP_INDEX_URL="https://index.example/simple"\n')
     dump = 'Acquire "";\nAcquire::http::Proxy "http://proxy.example:3142";\nAcquire::https::Proxy "";\n'
     assert seed.apt_proxies(dump) == 'Acquire::http::Proxy "http://proxy.example:3142";\n'
 

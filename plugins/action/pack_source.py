@@ -42,17 +42,14 @@ def listed(src: Path, exclude: list[str]) -> list[str]:
         names = {name.decode() for name in output.split(b"\0") if name}
     except (subprocess.CalledProcessError, FileNotFoundError):
         # No work tree, or no git: the excludes alone decide.
-        names = {
-            str((Path(folder) / name).relative_to(src)) for folder, _, files in os.walk(src) for name in files
-        }
+        names = {str((Path(folder) / name).relative_to(src)) for folder, _, files in os.walk(src) for name in files}
     return sorted(name for name in names if os.path.lexists(src / name) and not _excluded(name, exclude))
 
 
 def _excluded(name: str, patterns: list[str]) -> bool:
     parts = name.split("/")
     return any(
-        fnmatch.fnmatch(name, pattern) or any(fnmatch.fnmatch(part, pattern) for part in parts)
-        for pattern in patterns
+        fnmatch.fnmatch(name, pattern) or any(fnmatch.fnmatch(part, pattern) for part in parts) for pattern in patterns
     )
 
 

@@ -10,7 +10,7 @@ description:
     and each file is replaced by a rename, so that a reader never sees half of one.
   - Exists because a M(ansible.builtin.template) task costs about a second for each host and file over SSH, and
     because a unit with its drop-ins can only be validated as a whole.
-  - Content comes as text, normally from the C(ansible.builtin.template) lookup.
+  - Content comes as text, normally from the C(ansible.builtin.template) lookup, or from another file of the host.
 options:
   files:
     description: The files to install.
@@ -19,7 +19,12 @@ options:
     default: []
     suboptions:
       dest: {description: Absolute path., type: path, required: true}
-      content: {description: The whole content as text., type: str, required: true}
+      content: {description: The whole content as text., type: str}
+      source:
+        description:
+          - File of the host whose content to copy, in place of O(files[].content), such as a key that never leaves it. In check mode it may
+            be missing yet.
+        type: path
       owner: {description: Owning account., type: str, default: root}
       group: {description: Owning group., type: str, default: root}
       mode: {description: Octal mode., type: str, default: "0644"}
@@ -110,7 +115,7 @@ class ManagedFiles:
     def run(self) -> None:
         """Plan, validate, then change; exits the module."""
         params = self.module.params
-        wanted = params["files"]
+        wanted = [self._with_content(item) for item in params["files"]]
         for item in [*params["directories"], *wanted]:
             # An account that doesn't exist is found before the first file has changed.
             self._ids(item)
@@ -128,6 +133,14 @@ class ManagedFiles:
         for path in self._surplus():
             self._remove(path)
         self.module.exit_json(changed=bool(self.changed_paths), changed_paths=self.changed_paths, diff=self.diffs)
+
+    def _with_content(self, item: dict[str, Any]) -> dict[str, Any]:
+        if item["source"] is None:
+            return item
+        source = Path(item["source"])
+        if not source.is_file() and not self.module.check_mode:
+            self.module.fail_json(msg=f"{source} does not exist; {item['dest']} can't be copied from it")
+        return item | {"content": source.read_text() if source.is_file() else ""}
 
     def _content_differs(self, item: dict[str, Any]) -> bool:
         path = Path(item["dest"])
@@ -280,11 +293,14 @@ def main() -> None:
                 "default": [],
                 "options": {
                     "dest": path,
-                    "content": {**text, "required": True},
+                    "content": text,
+                    "source": {"type": "path"},
                     **owned,
                     "mode": {**text, "default": "0644"},
                     "sensitive": {"type": "bool", "default": False},
                 },
+                "required_one_of": [("content", "source")],
+                "mutually_exclusive": [("content", "source")],
             },
             "directories": {
                 "type": "list",

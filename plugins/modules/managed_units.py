@@ -93,8 +93,7 @@ class ManagedUnits:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.done: dict[str, list[str]] = {
-            key: []
-            for key in ("started", "stopped", "restarted", "reloaded", "enabled", "disabled", "removed")
+            key: [] for key in ("started", "stopped", "restarted", "reloaded", "enabled", "disabled", "removed")
         }
 
     def run(self) -> None:

@@ -108,9 +108,10 @@ class Target:
 
     def redis(self, command: str) -> str:
         """Run redis-cli as the administrator, whose password stands in the environment only."""
-        between = r"s,.*://:\(.*\)@.*,\1,p"
-        url = f"/etc/{self.app}/credentials/broker_url"
-        return self.sh(f"REDISCLI_AUTH=$(sed -n '{between}' {url}) redis-cli {command}")
+        between = r's,^requirepass "\(.*\)"$,\1,p'
+        return self.sh(
+            f"REDISCLI_AUTH=$(sed -n '{between}' /etc/redis/access.conf) redis-cli -s /run/redis/redis-server.sock {command}"
+        )
 
     def sql(self, query: str) -> str:
         """Run a query as the database's administrator and return its one value."""

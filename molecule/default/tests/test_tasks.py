@@ -6,8 +6,7 @@ import pytest
 import stack
 
 COUNT = (
-    "select count(*) from django_celery_results_taskresult"
-    " where status = 'SUCCESS' and task_name = 'housekeeping.echo'"
+    "select count(*) from django_celery_results_taskresult where status = 'SUCCESS' and task_name = 'housekeeping.echo'"
 )
 POOLS = {"high": "high", "default": "main", "low": "main"}
 

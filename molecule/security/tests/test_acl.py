@@ -35,8 +35,10 @@ def work(vault, site):
             f"http://127.0.0.1:5555{page}"
         )
     redis(vault, "lpush default no-message-at-all")
-    waited = "for second in $(seq 20); do [ $(redis-cli -s /run/redis/redis-server.sock hlen celery_runtime:dead_letters) -gt 0 ] && break; sleep 1; done"
-    vault.check_output(f"export {PASSWORD}; {waited}")
+    count = "redis-cli -s /run/redis/redis-server.sock hlen celery_runtime:dead_letters"
+    vault.check_output(
+        f"export {PASSWORD}; for _ in $(seq 20); do [ $({count}) -gt 0 ] && exit 0; sleep 1; done; exit 1"
+    )
     done["dead letters"] = "unreadable" in site.check_output("sample-celery dead-letters list")
     site.check_output("sample-celery dead-letters drop --all")
     done["log"] = [entry for entry in json.loads(redis(vault, "acl log 128")) if entry["reason"] != "auth"]

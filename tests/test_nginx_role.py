@@ -45,7 +45,10 @@ def test_systemd_hands_over_what_nginx_listens_on(front: Callable[..., Role]) ->
     listens = {re.sub(r" .*", "", words) for words in re.findall(r"listen ([^;]+);", conf(role))}
     assert listens == set(sockets)
     assert sockets[-1] == "127.0.0.1:5555"
-    assert role.evaluate("__nginx_service_unit")["directives"]["Environment"] == "NGINX=3;4;5;6;7;"
+    directives = role.evaluate("__nginx_service_unit")["directives"]
+    assert directives["Environment"] == "NGINX=3;4;5;6;7;"
+    # Else a worker that comes second to accept waits there, with all its connections.
+    assert directives["NonBlocking"] is True
 
 
 def test_a_host_without_ipv6_has_no_socket_of_it(front: Callable[..., Role]) -> None:

@@ -51,6 +51,10 @@ test: setup ## Everything that CI runs, with the time of each step at the end
 lint: setup ## ruff, yamllint, shellcheck, ansible-lint (production profile), collections against their ranges
 	@python -m testbench.lint
 
+.PHONY: audit
+audit: setup ## Known vulnerabilities of what the locks pin; says so where no service tells of them
+	@python -m testbench.audit
+
 .PHONY: test-unit
 test-unit: setup ## Host-free tests
 	@python -m pytest tests

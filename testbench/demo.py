@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import base64
 import email
 import email.policy
-import http.client
 import json
 import os
 import subprocess
@@ -19,11 +17,10 @@ from typing import Any
 
 from testbench import hosts, inventory, seed
 from testbench.console import Problem, Steps, duration, paint, say
+from testbench.front import Front
 from testbench.podman import ROOT
 from testbench.remote import Remote, Unit
 
-SITE_PORT = 8000
-FLOWER_PORT = 5555
 TASK = "accounts.send_welcome_email"
 # A worker takes a task at once; what is waited for longer than this went wrong.
 PATIENCE = 30
@@ -43,6 +40,11 @@ class Plan:
         found: dict[str, Any] = next(iter(listing["_meta"]["hostvars"].values()))
         return found
 
+    @property
+    def authority(self) -> Path:
+        """Certificate of the authority that site.yml made for this environment."""
+        return self.inventory.parent.parent / ".secrets" / self.inventory.name / "ca" / "ca.pem"
+
     def secret(self, name: str) -> str:
         """Return a secret that site.yml generated for this environment."""
         path = self.inventory.parent.parent / ".secrets" / self.inventory.name / name
@@ -60,32 +62,10 @@ def converge(plan: Plan) -> None:
         raise Problem(f"site.yml exited {status}; the failed task stands above.")
 
 
-def request(
-    address: str, port: int, method: str, path: str, body: Any = None, login: str = ""
-) -> tuple[int, str, float]:
-    """Send one HTTP request; return status, body and the milliseconds it took."""
-    headers = {"Accept": "application/json"}
-    if body is not None:
-        headers["Content-Type"] = "application/json"
-    if login:
-        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
-    connection = http.client.HTTPConnection(address, port, timeout=PATIENCE)
-    started = time.monotonic()
-    try:
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        response = connection.getresponse()
-        text = response.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException) as error:
-        raise Problem(f"{method} http://{address}:{port}{path}: {error}") from error
-    finally:
-        connection.close()
-    return response.status, text, (time.monotonic() - started) * 1000
-
-
-def register(address: str, person: dict[str, str]) -> int:
-    """Register a person over HTTP; return the new user's number."""
-    say(f"  POST http://{address}:{SITE_PORT}/register/  {json.dumps(person)}")
-    status, text, milliseconds = request(address, SITE_PORT, "POST", "/register/", person)
+def register(front: Front, person: dict[str, str]) -> int:
+    """Register a person over HTTPS; return the new user's number."""
+    say(f"  POST https://{front.address}/register/  {json.dumps(person)}")
+    status, text, milliseconds = front.request("POST", "/register/", person)
     say(
         f"  {paint(str(status), 'green' if status == 201 else 'red')} in "
         f"{paint(f'{milliseconds:.0f} ms', 'bold')}  {text.strip()[:300]}"
@@ -130,16 +110,16 @@ def show_result(remote: Remote, app: str, user: int) -> str:
     return row["task_id"]
 
 
-def show_flower(address: str, task: str, login: str) -> None:
+def show_flower(front: Front, task: str, login: str) -> None:
     """Print what Flower says of the task, and that it says nothing without the login."""
-    status, _, _ = request(address, FLOWER_PORT, "GET", "/api/workers")
+    status, _, _ = front.request("GET", "/flower/api/workers")
     say(f"  without the login: {paint(str(status), 'green' if status == 401 else 'red')}")
     if status != 401:
         raise Problem(f"Flower answered {status} without a login; it should refuse with 401.")
     deadline = time.monotonic() + PATIENCE
-    path = f"/api/task/info/{task}"
+    path = f"/flower/api/task/info/{task}"
     while True:
-        status, text, milliseconds = request(address, FLOWER_PORT, "GET", path, login=login)
+        status, text, milliseconds = front.request("GET", path, login=login)
         # Flower learns of a task from its events, a moment later.
         if status == 200 and json.loads(text).get("state") == "SUCCESS":
             break
@@ -173,14 +153,22 @@ def show_units(units: list[Unit]) -> None:
 
 def show_logins(plan: Plan, address: str, admin: str) -> None:
     """Print where to look, and the generated logins."""
-    site = f"http://{address}:{SITE_PORT}"
+    site = f"https://{address}"
     for what, where, login, name in (
         ("Site", f"{site}/register/", "", ""),
         ("Admin", f"{site}/admin/", admin, "admin_password"),
-        ("Flower", f"http://{address}:{FLOWER_PORT}/", "flower", "flower_password"),
+        ("Flower", f"{site}/flower/", "flower", "flower_password"),
     ):
         credentials = f"{login} / {plan.secret(name)}" if login else ""
         say(f"  {what:<7}{paint(f'{where:<34}', 'cyan')} {credentials}".rstrip())
+    authority = inventory.shown(plan.authority)
+    say(
+        paint(
+            f"  The certificate comes from an authority of this environment's own: let your browser trust {authority},",
+            "dim",
+        )
+    )
+    say(paint(f"  or ask with `curl --cacert {authority} {site}/healthz`.", "dim"))
     say(paint("  The passwords stand in .secrets/local/. `make demo-down` removes the host.", "dim"))
 
 
@@ -197,16 +185,17 @@ def bring_up(plan: Plan, steps: Steps) -> Remote:
 def follow(plan: Plan, remote: Remote, steps: Steps) -> None:
     """Register somebody and follow what happens."""
     known = plan.variables
+    front = Front(remote.address, plan.authority)
     person = {"email": f"ada.{int(time.time())}@example.com", "name": "Ada Example"}
-    with steps.step("Register a new user over HTTP"):
+    with steps.step("Register a new user over HTTPS"):
         asked = time.monotonic()
-        user = register(remote.address, person)
+        user = register(front, person)
     with steps.step("The e-mail, as the mail server received it"):
         show_mail(remote.state / "mail", person["email"], asked)
     with steps.step("The stored result, from PostgreSQL"):
         task = show_result(remote, str(known.get("stack_app", "sample")), user)
     with steps.step("The task, as Flower sees it"):
-        show_flower(remote.address, task, f"flower:{plan.secret('flower_password')}")
+        show_flower(front, task, f"flower:{plan.secret('flower_password')}")
     with steps.step("The units"):
         show_units(remote.units())
     with steps.step("Where to look"):

@@ -12,6 +12,7 @@ from pathlib import Path
 from testbench.console import duration, heartbeat, say, verdict
 from testbench.podman import ROOT
 
+PYTHON = ("plugins", "roles", "testbench", "tools", "sample_project")
 SHELL = (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash", b"#!/usr/bin/env sh")
 
 
@@ -41,6 +42,9 @@ def commands() -> dict[str, list[str]]:
         "ruff": ["ruff", "check", "."],
         "yamllint": ["yamllint", "--strict", "."],
         "shellcheck": ["shellcheck", *scripts],
+        # What runs on hosts and controllers, from medium severity on. Below that are asserts and subprocesses, which
+        # ruff's rules S judge line by line.
+        "bandit": ["bandit", "--quiet", "--recursive", "--severity-level=medium", *PYTHON],
         # Answers from the installed collections alone: a range that they don't satisfy is an error.
         "collections": ["ansible-galaxy", "collection", "install", "--offline", "-r", "requirements.yml"],
         "ansible-lint": ["ansible-lint", "--nocolor"],

@@ -28,7 +28,7 @@ while True:
 fields = ("task_id", "task_name", "status", "worker", "result", "date_created", "date_done")
 print({mark!r} + json.dumps(row and {{field: str(getattr(row, field)) for field in fields}}))
 """
-UNITS = ("celery-*", "django-web*", "redis-server*", "postgresql@*")
+UNITS = ("celery-*", "django-web*", "nginx*", "redis-server*", "postgresql@*")
 PROPERTIES = ("Id", "ActiveState", "SubState", "ActiveEnterTimestamp", "MemoryCurrent")
 
 

@@ -16,6 +16,8 @@ DEFAULTS = {
     "child_memory_mib": 256,
     "max_tasks_per_child": 1000,
     "prefetch_multiplier": 1,
+    "child_threads": 32,
+    "cpu_weight": 50,
     "processes_per_cpu": 1.0,
     "memory_share": 0.5,
 }
@@ -83,6 +85,19 @@ def test_limits_of_a_pool_override_the_defaults() -> None:
     planned = plan([pool], cpus=2)["pools"][0]
     assert (planned["soft_time_limit"], planned["time_limit"], planned["child_memory_mib"]) == (3000, 3600, 512)
     assert planned["memory_max_mib"] == 256 + 2 * 2 * 512
+
+
+def test_what_a_pool_may_take_of_the_host() -> None:
+    pool = {"name": "slow", "queues": ["low"], "concurrency": 3, "child_threads": 10, "cpu_weight": 20}
+    planned = plan([pool], cpus=2)["pools"][0]
+    assert (planned["tasks_max"], planned["cpu_weight"]) == (32 + 3 * 10, 20)
+    assert planned["memory_high_mib"] == 256 + 3 * 256 * 3 // 2 < planned["memory_max_mib"]
+
+
+def test_outgoing_network_and_programs_are_said_by_the_pool() -> None:
+    assert plan(ONE)["pools"][0]["egress"] is None
+    closed = plan([{**ONE[0], "egress": [], "exec_paths": ["/usr/bin/ffmpeg"]}])["pools"][0]
+    assert (closed["egress"], closed["exec_paths"]) == ([], ["/usr/bin/ffmpeg"])
 
 
 @pytest.mark.parametrize(("prefetch", "expected"), [(1, 1800), (4, 7200)])

@@ -28,6 +28,7 @@ def test_who_may_log_in(role: Callable[..., Role]) -> None:
     )
     assert entries(hba.render(HBA)) == [
         ["local", "all", "postgres", "peer"],
+        ["local", "shop", "clerk", "scram-sha-256"],
         ["host", "shop", "clerk", "10.0.0.0/24", "scram-sha-256"],
         ["host", "shop", "clerk", "::1/128", "scram-sha-256"],
     ]

@@ -28,7 +28,7 @@ class Broker:
 
     def __init__(self, folder: Path, run_module: Callable[..., dict[str, Any]]) -> None:
         self.folder, self.run_module = folder, run_module
-        self.password_file = folder / "password.conf"
+        self.access_file = folder / "access.conf"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -57,7 +57,7 @@ class Broker:
         return (
             "# a comment\n"
             + "".join(f"{name} {value}\n" for name, value in settings.items())
-            + f"include {self.password_file}\n"
+            + f"include {self.access_file}\n"
         )
 
     def start(self, password: str = OLD, **changes: Any) -> None:
@@ -67,6 +67,17 @@ class Broker:
         path.write_text(self.config(**changes))
         if "unixsocket" in changes:
             self.ask_at = ["-s", changes["unixsocket"]]
+        self._run(password)
+
+    def restart(self) -> None:
+        """Start the server anew, as after a reboot."""
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait()
+        self._run(OLD)
+
+    def _run(self, password: str) -> None:
+        path = self.folder / "redis.conf"
         self.process = subprocess.Popen(["redis-server", path, "--dir", self.folder], stdout=subprocess.DEVNULL)
         for _ in range(100):
             if "PONG" in self.ask(password, "ping"):
@@ -89,13 +100,16 @@ class Broker:
         """Return a setting of the server."""
         return self.ask(password, "config", "get", name).splitlines()[-1]
 
-    def apply(self, password: str = OLD, *, check: bool = False, **changes: Any) -> dict[str, Any]:
+    def apply(
+        self, password: str = OLD, *, check: bool = False, users: list[dict[str, Any]] | None = None, **changes: Any
+    ) -> dict[str, Any]:
         """Run the module."""
         arguments = {
+            "users": users or [],
             "unit": "redis-server.service",
             "config": self.config(**changes),
             "password": password,
-            "password_file": str(self.password_file),
+            "access_file": str(self.access_file),
             "group": grp.getgrgid(os.getgid()).gr_name,
         }
         return self.run_module("redis_live_config", arguments, check=check, path=self.folder / "bin")
@@ -111,7 +125,7 @@ def broker(tmp_path: Path, run_module: Callable[..., dict[str, Any]]) -> Iterato
         broker.process.wait()
 
 
-def test_a_server_that_does_not_run_gets_its_password_file_and_no_more(broker: Broker) -> None:
+def test_a_server_that_does_not_run_gets_its_access_file_and_no_more(broker: Broker) -> None:
     result = broker.apply()
     assert (result["changed"], result["running"], result["applied"], result["restart_required"]) == (
         True,
@@ -119,7 +133,7 @@ def test_a_server_that_does_not_run_gets_its_password_file_and_no_more(broker: B
         [],
         [],
     )
-    assert stat.S_IMODE(broker.password_file.stat().st_mode) == 0o640
+    assert stat.S_IMODE(broker.access_file.stat().st_mode) == 0o640
     assert broker.apply()["changed"] is False
 
 
@@ -146,10 +160,10 @@ def test_the_log_can_be_made_to_reach_the_disk_at_once_while_it_runs(broker: Bro
 
 def test_check_mode_names_the_settings_and_changes_none(broker: Broker) -> None:
     broker.start()
-    before = broker.password_file.read_text()
+    before = broker.access_file.read_text()
     result = broker.apply(NEW, check=True, maxmemory=1048576)
     assert (result["changed"], result["applied"]) == (True, ["maxmemory", "requirepass"])
-    assert (broker.value(OLD, "maxmemory"), broker.password_file.read_text()) == ("67108864", before)
+    assert (broker.value(OLD, "maxmemory"), broker.access_file.read_text()) == ("67108864", before)
 
 
 def test_a_new_password_is_taken_while_it_runs(broker: Broker) -> None:
@@ -204,7 +218,57 @@ def test_a_port_is_changed_while_it_runs(broker: Broker) -> None:
 
 def test_a_unit_that_runs_but_does_not_listen_is_to_be_restarted(broker: Broker) -> None:
     broker._tool("systemctl", SYSTEMCTL.format(state="activating", pid=0))
-    assert broker.apply()["restart_required"] == ["bind", "port"]
+    assert broker.apply()["restart_required"] == ["bind", "port", "unixsocket"]
+
+
+WEB = {
+    "name": "web",
+    "password": "of the-web",
+    "rules": ["+ping", "+lpush", "~low\x06\x16[369]", "+client|setinfo@7.2", "+get@99.0"],
+}
+WORKER = {"name": "worker", "password": "workers", "rules": ["+ping", "+rpop", "~low", "(-@all +subscribe &events)"]}
+
+
+def test_users_are_set_while_it_runs_and_those_that_are_gone_are_removed(broker: Broker) -> None:
+    broker.start()
+    assert broker.apply(users=[WEB, WORKER])["users_changed"] is True
+    assert broker.apply(users=[WEB, WORKER])["changed"] is False
+    assert "PONG" in broker.ask(OLD, "--user", "web", "--pass", "of the-web", "ping")
+    assert "NOPERM" in broker.ask(OLD, "--user", "web", "--pass", "of the-web", "get", "low")
+    assert broker.apply(users=[WORKER])["users_changed"] is True
+    assert broker.ask(OLD, "acl", "users").split() == ["default", "worker"]
+
+
+def test_a_user_that_was_changed_by_hand_is_put_right(broker: Broker) -> None:
+    broker.start()
+    broker.apply(users=[WEB])
+    before = broker.ask(OLD, "acl", "list")
+    broker.ask(OLD, "acl", "setuser", "web", "allcommands", "allkeys", "nopass")
+    assert broker.apply(users=[WEB])["changed"] is True
+    assert broker.ask(OLD, "acl", "list") == before
+
+
+def test_check_mode_changes_no_user(broker: Broker) -> None:
+    broker.start()
+    assert broker.apply(users=[WEB], check=True)["users_changed"] is True
+    assert broker.ask(OLD, "acl", "users").split() == ["default"]
+
+
+def test_after_a_restart_the_users_are_those_that_the_running_server_had(broker: Broker) -> None:
+    broker.start()
+    broker.apply(users=[WEB, WORKER])
+    assert "of the-web" not in broker.access_file.read_text()
+    broker.restart()
+    assert "PONG" in broker.ask(OLD, "--user", "web", "--pass", "of the-web", "ping")
+    assert broker.apply(users=[WEB, WORKER])["changed"] is False
+
+
+def test_a_rule_that_redis_refuses_fails_and_shows_no_password(broker: Broker) -> None:
+    broker.start()
+    result = broker.apply(users=[{**WEB, "rules": ["+no-such-command"]}])
+    assert result["failed"] is True
+    assert "web" in result["msg"]
+    assert "of the-web" not in json.dumps(result["msg"])
 
 
 def test_a_value_that_redis_refuses_fails_and_shows_no_password(broker: Broker) -> None:

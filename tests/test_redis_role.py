@@ -53,7 +53,12 @@ def test_what_a_broker_must_have(role: Callable[..., Role]) -> None:
     assert written["appendonly"] == "yes"
     assert written["appendfsync"] == "everysec"
     assert written["protected-mode"] == "yes"
-    assert written["bind"] == "127.0.0.1 -::1"
+    assert (written["port"], written["unixsocket"]) == ("0", "/run/redis/redis-server.sock")
+
+
+def test_addresses_open_a_port(role: Callable[..., Role]) -> None:
+    written = settings(role("redis", redis_bind=["192.0.2.1"], redis_client_networks=["192.0.2.0/24"]).render(CONF))
+    assert (written["bind"], written["port"]) == ("192.0.2.1", "6379")
 
 
 def test_the_password_is_not_in_it(role: Callable[..., Role]) -> None:
@@ -115,6 +120,14 @@ def test_the_unit_waits_for_the_network_only_if_it_listens_there(
 
 
 def test_the_unit_has_a_file_for_each_connection_and_admits_its_clients_only(role: Callable[..., Role]) -> None:
-    text = role("redis", redis_maxclients="5000", redis_client_networks=["10.0.0.0/24"]).render(DROPIN).splitlines()
+    redis = role("redis", redis_maxclients="5000", redis_bind=["10.0.0.1"], redis_client_networks=["10.0.0.0/24"])
+    text = redis.render(DROPIN).splitlines()
     assert "LimitNOFILE=5064" in text
-    assert text[text.index("IPAddressDeny=any") + 1] == "IPAddressAllow=10.0.0.0/24"
+    assert text[text.index("IPAddressDeny=any") + 1] == "IPAddressAllow=localhost 10.0.0.0/24"
+    assert "PrivateNetwork=yes" not in text
+
+
+def test_a_server_behind_a_socket_has_no_network(role: Callable[..., Role]) -> None:
+    text = role("redis", redis_unix_socket_group="shop").render(DROPIN).splitlines()
+    assert {"PrivateNetwork=yes", "RestrictAddressFamilies=AF_UNIX"} <= set(text)
+    assert "ExecStartPost=+/bin/chgrp shop /run/redis /run/redis/redis-server.sock" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,7 @@ def test_another_database_gets_its_own_options_alone(role: Roles) -> None:
         ),
         pytest.param({"preflight_lease_seconds": 29}, ["stack_lease_seconds is 29"], id="lease"),
         pytest.param({"preflight_delivery_limit": -1}, ["stack_delivery_limit is -1"], id="limit"),
+        pytest.param({"preflight_message_max_bytes": 1024}, ["stack_message_max_bytes is 1024"], id="bytes"),
         pytest.param({"preflight_publish_timeout": 0.0}, ["stack_publish_timeout is 0.0"], id="publish"),
     ],
 )
@@ -90,13 +92,15 @@ def test_what_can_work_is_not_refused(role: Roles, variables: dict[str, Any]) ->
 
 
 CA = "/etc/sample/tls/ca.pem"
-FAR = {"stack_broker_host": "192.0.2.11", "stack_database_host": "192.0.2.12", "stack_broker_password": "pass/word"}
+FAR = {"stack_broker_host": "192.0.2.11", "stack_database_host": "192.0.2.12", "stack_broker_seed": "s" * 32}
 
 
 def test_what_crosses_the_network_is_encrypted_and_verified(role: Roles) -> None:
     stack = role("stack", **FAR)
-    url = "rediss://:pass%2Fword@192.0.2.11:6379/0?ssl_cert_reqs=required&ssl_check_hostname=true&ssl_ca_certs=" + CA
-    assert stack.evaluate("stack_broker_credential") == url
+    password = hashlib.sha256(("s" * 32 + ":web").encode()).hexdigest()
+    assert stack.evaluate("stack_broker_urls")["web"] == (
+        f"rediss://web:{password}@192.0.2.11:6379/0?ssl_cert_reqs=required&ssl_check_hostname=true&ssl_ca_certs={CA}"
+    )
     # Flower looks at this alone.
     wanted = {"ssl_cert_reqs": "required", "ssl_check_hostname": True, "ssl_ca_certs": CA}
     assert stack.evaluate("stack_celery_settings")["broker_use_ssl"] == wanted
@@ -105,10 +109,42 @@ def test_what_crosses_the_network_is_encrypted_and_verified(role: Roles) -> None
     assert stack.evaluate("stack_plain_variables") == []
 
 
+def test_each_service_logs_in_as_itself_with_a_password_that_tells_no_other(role: Roles) -> None:
+    urls = role("stack", stack_broker_seed="s" * 32).evaluate("stack_broker_urls")
+    passwords = {url.split("@")[0].split(":")[-1] for url in urls.values()}
+    assert (len(urls), len(passwords)) == (7, 7)
+    assert all(url.startswith(f"redis+socket://{user}:") for user, url in urls.items())
+    assert all(url.endswith("@/run/redis/redis-server.sock?virtual_host=0") for url in urls.values())
+
+
+@pytest.mark.parametrize(
+    ("variables", "core", "others"),
+    [
+        pytest.param({}, [], [], id="one host"),
+        pytest.param({"stack_mail_host": "192.0.2.25"}, [], ["192.0.2.25"], id="one host, and mail"),
+        pytest.param({"stack_database_host": "127.0.0.1"}, ["localhost"], ["localhost"], id="a port of its own"),
+        pytest.param(
+            {"stack_broker_host": "192.0.2.11", "stack_database_host": "192.0.2.12", "stack_mail_host": "localhost"},
+            ["192.0.2.11", "192.0.2.12"],
+            ["192.0.2.11", "192.0.2.12", "localhost"],
+            id="several hosts",
+        ),
+        pytest.param({"stack_egress": ["any"], "stack_mail_host": "192.0.2.25"}, ["any"], ["any"], id="said otherwise"),
+    ],
+)
+def test_services_talk_to_their_peers_alone(
+    role: Roles, variables: dict[str, Any], core: list[str], others: list[str]
+) -> None:
+    stack = role("stack", **variables)
+    found = {name: stack.evaluate(f"stack_{name}_unit")["egress"] for name in ("beat", "flower", "worker", "web")}
+    assert found == {"beat": core, "flower": core, "worker": others, "web": others}
+    assert stack.evaluate("stack_named_peers") == []
+
+
 @pytest.mark.parametrize("variables", [{}, FAR | {"stack_tls": False}])
 def test_plain_text_stays_on_the_host_or_is_asked_for(role: Roles, variables: dict[str, Any]) -> None:
     stack = role("stack", **variables)
-    assert stack.evaluate("stack_broker_credential").startswith("redis://")
+    assert {url.split("://")[0] for url in stack.evaluate("stack_broker_urls").values()} <= {"redis", "redis+socket"}
     assert "broker_use_ssl" not in stack.evaluate("stack_celery_settings")
     assert "sslmode" not in stack.evaluate("stack_database")["OPTIONS"]
     assert stack.evaluate("stack_plain_variables") == []
@@ -130,7 +166,7 @@ def test_a_managed_broker_and_database_are_verified_too(role: Roles, variables: 
     stack = role("stack", stack_database_host="db.example.com", **managed, **variables)
     assert stack.evaluate("stack_celery_settings")["broker_use_ssl"]["ssl_ca_certs"] == trust
     assert stack.evaluate("stack_database")["OPTIONS"]["sslrootcert"] == trust
-    assert stack.evaluate("stack_broker_credential") == managed["stack_broker_url"]
+    assert set(stack.evaluate("stack_broker_urls").values()) == {managed["stack_broker_url"]}
 
 
 @pytest.mark.parametrize(

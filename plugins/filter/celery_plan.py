@@ -44,9 +44,13 @@ POOL_KEYS = {
     "time_limit",
     "prefetch_multiplier",
     "egress",
+    "exec_paths",
+    "child_threads",
+    "cpu_weight",
 }
-# The main process of a prefork worker with a Django project loaded (MiB); it runs no task.
+# The main process of a prefork worker with a Django project loaded (MiB, and threads); it runs no task.
 MAIN_PROCESS_MIB = 256
+MAIN_PROCESS_THREADS = 32
 
 
 def effective_cpus(cpus: int, quota: float) -> int:
@@ -102,10 +106,18 @@ def _one_pool(pool: dict[str, Any], queues: list[str], defaults: dict[str, Any])
                 errors.append(f"queue '{queue}' is not declared; add it to stack_queues ({', '.join(queues)})")
     if "weight" in pool and "concurrency" in pool:
         errors.append("has both weight and concurrency; keep weight to share CPUs, or concurrency for a fixed number")
-    for key in ("weight", "concurrency", "child_memory_mib", "max_tasks_per_child", "prefetch_multiplier"):
+    for key in (
+        "weight",
+        "concurrency",
+        "child_memory_mib",
+        "max_tasks_per_child",
+        "prefetch_multiplier",
+        "child_threads",
+        "cpu_weight",
+    ):
         if key in pool and not (_number(pool[key]) and pool[key] > 0):
             errors.append(f"{key} is {pool[key]!r}; it must be a number above 0")
-    for key in ("concurrency", "max_tasks_per_child", "prefetch_multiplier"):
+    for key in ("concurrency", "max_tasks_per_child", "prefetch_multiplier", "child_threads", "cpu_weight"):
         if isinstance(pool.get(key), float):
             errors.append(f"{key} is {pool[key]!r}; it must be a whole number")
     soft = pool.get("soft_time_limit", defaults["soft_time_limit"])
@@ -175,6 +187,10 @@ def _planned(pool: dict[str, Any], concurrency: int, child_mib: int, defaults: d
         "child_memory_mib": child_mib,
         # A child may outgrow its limit for the length of one task; a second measure of the same is room for that.
         "memory_max_mib": MAIN_PROCESS_MIB + 2 * concurrency * child_mib,
+        # Half-way there the kernel slows it down and takes back what it can, before it must kill.
+        "memory_high_mib": MAIN_PROCESS_MIB + 3 * concurrency * child_mib // 2,
+        "tasks_max": MAIN_PROCESS_THREADS + concurrency * int(pool.get("child_threads", defaults["child_threads"])),
+        "cpu_weight": int(pool.get("cpu_weight", defaults["cpu_weight"])),
         "max_tasks_per_child": int(pool.get("max_tasks_per_child", defaults["max_tasks_per_child"])),
         "prefetch_multiplier": prefetch,
         "soft_time_limit": int(pool.get("soft_time_limit", defaults["soft_time_limit"])),
@@ -182,6 +198,7 @@ def _planned(pool: dict[str, Any], concurrency: int, child_mib: int, defaults: d
         # What is fetched ahead waits for the runs of those before it, and then runs itself (s).
         "longest_run": prefetch * hard,
         "egress": pool.get("egress"),
+        "exec_paths": pool.get("exec_paths", []),
     }
 
 

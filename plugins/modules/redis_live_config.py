@@ -9,21 +9,31 @@ description:
   - Compares every setting of a configuration with what the running server says, and applies what differs in one C(CONFIG SET).
     What the server refuses to change while it runs is reported in RV(restart_required); restarting is the caller's matter.
   - The comparison is with the server, not with what a play has just changed, so a play that died midway is made good by the next.
-  - Owns the file that holds the password. It still has the previous password when the wanted one is new, and is rewritten only after
-    the server has taken the new one; whenever a run is cut short, one of the two opens the server.
-  - A server that isn't running gets its password file, no more.
+  - Owns the file that holds the password and the users. It still has the previous password when the wanted one is new, and is rewritten
+    only after the server has taken the new one; whenever a run is cut short, one of the two opens the server.
+  - Each user is set in one step, so that none is ever without the rules that it keeps; users that aren't wanted are removed.
+  - A server that isn't running gets that file, no more.
   - Where the configuration has a certificate, the one that the server shows is compared with the file, and the file is read anew when they
     differ. Open connections stay.
   - Settings that C(CONFIG GET) doesn't know, such as C(include), are left out.
 options:
   unit: {description: The server's systemd unit., type: str, required: true}
   config: {description: The server's wanted configuration as text, without the password., type: str, required: true}
-  password: {description: The wanted password., type: str, required: true}
-  password_file:
-    description: File that the configuration includes; gets C(requirepass) and nothing else.
+  password: {description: The administrator's wanted password., type: str, required: true}
+  users:
+    description: The other users. C(rule@7.2) is left out where the server is older than 7.2.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name: {description: Name of the user., type: str, required: true}
+      password: {description: Password of the user., type: str, required: true}
+      rules: {description: What the user may do., type: list, elements: str, required: true}
+  access_file:
+    description: File that the configuration includes; gets C(requirepass) and a C(user) line for each user, with a hash of the password.
     type: path
     required: true
-  group: {description: Group that may read the password file., type: str, default: redis}
+  group: {description: Group that may read that file., type: str, default: redis}
 author: The plainhost maintainers
 """
 
@@ -33,17 +43,21 @@ EXAMPLES = r"""
     unit: redis-server.service
     config: "{{ lookup('ansible.builtin.template', 'redis.conf.j2') }}"
     password: "{{ redis_password }}"
-    password_file: /etc/redis/password.conf
+    users:
+      - {name: web, password: "{{ web_password }}", rules: [+lpush, ~default]}
+    access_file: /etc/redis/access.conf
   no_log: true
 """
 
 RETURN = r"""
 applied: {description: Settings that were (or in check mode would be) changed., returned: always, type: list, elements: str}
 restart_required: {description: Settings that need a restart., returned: always, type: list, elements: str}
+users_changed: {description: Whether users were changed on the running server., returned: always, type: bool}
 running: {description: Whether the unit runs., returned: always, type: bool}
 """
 
 import grp
+import hashlib
 import json
 import os
 import re
@@ -83,6 +97,29 @@ def quoted(value: str) -> str:
 
 def _hexadecimal(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in character.encode())
+
+
+def version_of(text: str) -> tuple[int, int]:
+    """Return the version that `redis-server --version` tells; 0.0 where it can't be read."""
+    found = re.search(r"v=(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def known(rules: list[str], version: tuple[int, int]) -> list[str]:
+    """Return the rules that a version knows, without the mark of the version that brought them."""
+    kept = []
+    for rule in rules:
+        marked = re.fullmatch(r"(.+)@(\d+)\.(\d+)", rule)
+        if not marked:
+            kept.append(rule)
+        elif version >= (int(marked[2]), int(marked[3])):
+            kept.append(marked[1])
+    return kept
+
+
+def granted(users: list[str]) -> list[list[str]]:
+    """Return what `ACL LIST` says, without the differences between users read from a file and the same users set later."""
+    return sorted(sorted(set(user.split()) - {"sanitize-payload"}) for user in users)
 
 
 def _first_certificate(text: str) -> str:
@@ -141,8 +178,20 @@ class LiveConfig:
         self.module = module
         params = module.params
         self.wanted = parsed(params["config"]) | {"requirepass": params["password"]}
-        self.file = Path(params["password_file"])
-        self.text = f"{HEADER}requirepass {quoted(params['password'])}\n"
+        self.file = Path(params["access_file"])
+        version = version_of(module.run_command(["redis-server", "--version"], check_rc=True)[1])
+        self.users = {
+            user["name"]: [
+                "on",
+                "#" + hashlib.sha256(user["password"].encode()).hexdigest(),
+                *known(user["rules"], version),
+            ]
+            for user in params["users"]
+        }
+        lines = [["requirepass", quoted(params["password"])]]
+        lines += [["user", name, *map(quoted, rules)] for name, rules in self.users.items()]
+        self.text = HEADER + "".join(f"{' '.join(words)}\n" for words in lines)
+        self.users_changed = False
         self.result: dict[str, list[str]] = {"applied": [], "restart_required": []}
 
     def run(self) -> None:
@@ -151,16 +200,21 @@ class LiveConfig:
         running, title = self._process()
         if running:
             try:
-                self._apply(self._connected(title, parsed(previous).get("requirepass", "")))
+                server = self._connected(title, parsed(previous).get("requirepass", ""))
+                # Users first: settings may move the server to another port.
+                self._apply_users(server)
+                self._apply(server)
             except Unreachable:
-                self.result["restart_required"] = ["bind", "port"]
+                self.result["restart_required"] = ["bind", "port", "unixsocket"]
             except Refused:
                 self.result["restart_required"] = ["requirepass"]
         stale = previous != self.text
         if stale and not self.module.check_mode:
             self._write()
-        changed = stale or any(self.result.values())
-        self.module.exit_json(changed=changed, running=running, password_file_changed=stale, **self.result)
+        changed = stale or self.users_changed or any(self.result.values())
+        self.module.exit_json(
+            changed=changed, running=running, users_changed=self.users_changed, access_file_changed=stale, **self.result
+        )
 
     def _process(self) -> tuple[bool, str]:
         """Tell whether the unit runs, and the title of its process, which names where it listens."""
@@ -186,9 +240,10 @@ class LiveConfig:
                 # Left behind by a server that was killed.
                 pass
         found = re.search(r" (\S+):(\d+)\b", title)
-        bound = self.wanted.get("bind", "127.0.0.1").split()
-        host, port = found.groups() if found else (bound[0], self.wanted.get("port", "6379"))
-        host = "127.0.0.1" if host in ("*", "0.0.0.0", "-::*") else host.lstrip("-").strip("[]")  # noqa: S104 (compared, not bound)
+        if not found:
+            raise Unreachable
+        host, port = found.groups()
+        host = "127.0.0.1" if host in ("*", "0.0.0.0", "-::*") else host.lstrip("-").strip("[]")  # noqa: S104 (compared, not bound)  # nosec B104
         server = Server(self.module, "-h", host, "-p", port)
         server.login(passwords)
         return server
@@ -214,6 +269,22 @@ class LiveConfig:
             self.result["restart_required"].append(refused[1])
         self.result["applied"] = pending
 
+    def _apply_users(self, server: Server) -> None:
+        """Set every user anew, each in one step, and remove the others; a connection keeps its login."""
+        before = json.loads(server.call("ACL", "LIST"))
+        present = set(json.loads(server.call("ACL", "USERS"))) - {"default"}
+        if self.module.check_mode:
+            # What rules come to is known to the server alone, and asking it would change it.
+            self.users_changed = present != set(self.users)
+            return
+        for name, rules in self.users.items():
+            reply = server.call("ACL", "SETUSER", name, "reset", *rules)
+            if reply != '"OK"':
+                self.module.fail_json(msg=f"redis refuses the rules of the user {name}: {reply}")
+        if surplus := sorted(present - set(self.users)):
+            server.call("ACL", "DELUSER", *surplus)
+        self.users_changed = granted(json.loads(server.call("ACL", "LIST"))) != granted(before)
+
     def _shows_another_certificate(self, current: dict[str, str]) -> bool:
         """Tell whether a server that speaks TLS shows another certificate than the one in its file."""
         path, port = Path(self.wanted.get("tls-cert-file", "")), int(current.get("tls-port", "0"))
@@ -229,8 +300,8 @@ class LiveConfig:
         return _first_certificate(shown) != _first_certificate(path.read_text())
 
     def _write(self) -> None:
-        """Replace the password file; it has its owner and mode before it has its name."""
-        handle, temporary = tempfile.mkstemp(dir=self.file.parent, prefix=".password.")
+        """Replace the file; it has its owner and mode before it has its name."""
+        handle, temporary = tempfile.mkstemp(dir=self.file.parent, prefix=".access.")
         try:
             with os.fdopen(handle, "w") as stream:
                 stream.write(self.text)
@@ -251,14 +322,26 @@ def main() -> None:
             "unit": {"type": "str", "required": True},
             "config": {"type": "str", "required": True},
             "password": {"type": "str", "required": True, "no_log": True},
-            "password_file": {"type": "path", "required": True, "no_log": False},
+            "users": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "password": {"type": "str", "required": True, "no_log": True},
+                    "rules": {"type": "list", "elements": "str", "required": True},
+                },
+            },
+            "access_file": {"type": "path", "required": True},
             "group": {"type": "str", "default": "redis"},
         },
         supports_check_mode=True,
     )
     if module.check_mode and not shutil.which("redis-cli"):
         # A fresh host: the package would be installed, and the file written, by a real run.
-        module.exit_json(changed=True, running=False, password_file_changed=True, applied=[], restart_required=[])
+        module.exit_json(
+            changed=True, running=False, users_changed=False, access_file_changed=True, applied=[], restart_required=[]
+        )
     LiveConfig(module).run()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.forms import TAKEN, RegistrationForm
 from accounts.services import AlreadyRegisteredError, register
@@ -66,6 +66,7 @@ def refused(errors: dict[str, Any]) -> JsonResponse:
     return JsonResponse({"detail": "Not registered: check the input.", "errors": errors}, status=400)
 
 
+@require_safe
 def registered(request: HttpRequest) -> HttpResponse:
     """Say that it worked."""
     return render(request, "accounts/registered.html")

@@ -1,6 +1,7 @@
-"""The landing page and the health check."""
+"""The landing page, the health check, and the description of both and of registration."""
 
 import logging
+from pathlib import Path
 
 from accounts.models import User
 from django.db import Error, connection
@@ -10,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 logger = logging.getLogger(__name__)
+DESCRIPTION = (Path(__file__).parent / "openapi.json").read_bytes()
 
 
 @require_safe
@@ -33,3 +35,9 @@ def healthz(_request: HttpRequest) -> JsonResponse:
         logger.exception("the health check cannot reach the database")
         return JsonResponse({"status": "unavailable"}, status=503)
     return JsonResponse({"status": "ok"})
+
+
+@require_safe
+def openapi(_request: HttpRequest) -> HttpResponse:
+    """Describe the site to programs (OpenAPI 3.1); the tests hold it against what the site does."""
+    return HttpResponse(DESCRIPTION, content_type="application/json")

@@ -29,6 +29,9 @@ BAD = [
     ({"email": "ada@example.com", "name": "A" * 101}, {"name"}),
     ({"email": "ada@example.com", "name": "Ada\r\nBcc: eve@example.com"}, {"name"}),
     ({"email": "ada@example.com", "name": "Ada\x00"}, {"name"}),
+    # Turns round what is read after it: one sees another address, or another file name, than there is.
+    ({"email": "ada@example.com", "name": "Ada \u202egnp.exe"}, {"name"}),
+    ({"email": "ada@example.com\u202emoc.live", "name": "Ada"}, {"email"}),
     ({}, {"email", "name"}),
 ]
 BAD_JSON = [
@@ -139,6 +142,23 @@ def test_duplicate_that_passed_the_forms_check_is_refused_by_the_database(client
     form = client.post("/register/", {"email": "Ada@example.com", "name": "Eve"})
     assert form.status_code == 400
     assert form.context["form"].errors == {"email": ["Already registered."]}
+
+
+@pytest.mark.parametrize("charset", ["base64", "utf-7", "latin-1", "utf8", "nowhere"])
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"])
+def test_another_charset_than_utf8_is_refused(client, db, kind, charset):
+    # Not `post`, which would itself try to encode the body so.
+    response = client.generic("POST", "/register/", b"email=a", content_type=f"{kind}; charset={charset}")
+    assert response.status_code == 400
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"'])
+def test_utf8_may_be_called_by_its_name(client, db, charset):
+    body = "email=ada%40example.com&name=Ad%C3%A1"
+    kind = f"application/x-www-form-urlencoded; charset={charset}"
+    assert client.post("/register/", body, content_type=kind).status_code == 302
+    assert User.objects.get().name == "Adá"
 
 
 def test_form_needs_its_token_and_json_does_not(db):

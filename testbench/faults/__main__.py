@@ -32,7 +32,7 @@ def find(scope: str = SCOPE, path: Path = INVENTORY) -> Target:
     """Return the host of an inventory, which must be up."""
     [host] = inventory.read(path, scope)
     addresses = hosts.up(scope, path, hosts.MAIL_PORT)
-    return Target(host.container, addresses[host.name], "faults")
+    return Target(host.container, addresses[host.name], "faults", hosts.state_of(scope) / "secrets" / "ca" / "ca.pem")
 
 
 def ready(target: Target) -> None:

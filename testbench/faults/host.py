@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from testbench.console import Problem
@@ -66,12 +67,14 @@ class Target:
     Attributes:
         container: name of its container.
         address: where its site is met.
+        authority: certificate that the site's must come from.
         app: `stack_app`, by which its commands, database and files are named.
     """
 
     container: str
     address: str
     app: str
+    authority: Path
     _processes: list[str] = field(default_factory=list, compare=False)
 
     def sh(self, script: str, *, check: bool = True) -> str:
@@ -105,9 +108,10 @@ class Target:
 
     def redis(self, command: str) -> str:
         """Run redis-cli as the administrator, whose password stands in the environment only."""
-        between = r"s,.*://:\(.*\)@.*,\1,p"
-        url = f"/etc/{self.app}/credentials/broker_url"
-        return self.sh(f"REDISCLI_AUTH=$(sed -n '{between}' {url}) redis-cli {command}")
+        between = r's,^requirepass "\(.*\)"$,\1,p'
+        return self.sh(
+            f"REDISCLI_AUTH=$(sed -n '{between}' /etc/redis/access.conf) redis-cli -s /run/redis/redis-server.sock {command}"
+        )
 
     def sql(self, query: str) -> str:
         """Run a query as the database's administrator and return its one value."""

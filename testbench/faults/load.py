@@ -15,9 +15,9 @@ from typing import IO, Any
 
 from testbench.faults.account import Job, mix
 from testbench.faults.host import Target
+from testbench.front import Front
 from testbench.podman import prefix
 
-SITE_PORT = 8000
 HTTP_PATIENCE = 5.0
 # Seconds between two jobs, by HTTP and by .delay.
 HTTP_EVERY = 0.4
@@ -105,9 +105,9 @@ class Sender:
             self.process = None
 
 
-def post(target: Target, job: Job) -> tuple[str, str]:
+def post(front: Front, job: Job) -> tuple[str, str]:
     """Send a job through the site; return the verdict and the error."""
-    connection = http.client.HTTPConnection(target.address, SITE_PORT, timeout=HTTP_PATIENCE)
+    connection = front.connect(HTTP_PATIENCE)
     try:
         connection.request("POST", "/jobs/", json.dumps(asdict(job)), {"Content-Type": "application/json"})
         response = connection.getresponse()
@@ -119,7 +119,9 @@ def post(target: Target, job: Job) -> tuple[str, str]:
     # The name in the answer tells the site from whoever else might answer at its address while the host is down.
     if response.status == 202 and job.id in text:
         return "accepted", ""
-    return "refused", f"{response.status} {text[:200]}"
+    # What the front says when the site broke off or was silent: it may have done it by then.
+    verdict = "unknown" if response.status in (502, 504) else "refused"
+    return verdict, f"{response.status} {text[:200]}"
 
 
 class Load:
@@ -131,9 +133,10 @@ class Load:
         self.target, self.sender, self.run = target, sender, run
         self.ledger = Ledger((folder / f"{run}.jsonl").open("w"))
         self.slowest = 0.0
+        front = Front(target.address, target.authority)
         self._over = threading.Event()
         ways: list[tuple[str, float, Callable[[Job], tuple[str, str]]]] = [
-            ("http", HTTP_EVERY, lambda job: post(target, job)),
+            ("http", HTTP_EVERY, lambda job: post(front, job)),
             ("delay", DELAY_EVERY, sender.send),
         ]
         self._threads = [

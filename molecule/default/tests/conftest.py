@@ -12,9 +12,10 @@ import stack
 
 from testbench import playbooks
 from testbench.console import Problem
-from testbench.demo import find_mail, request
+from testbench.demo import find_mail
+from testbench.front import Front
 
-JOURNALS = "celery-* django-web* redis-server* postgresql@*"
+JOURNALS = "celery-* django-web* nginx* redis-server* postgresql@*"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -73,14 +74,16 @@ def play() -> Any:
     return run
 
 
+@pytest.fixture(scope="module")
+def front(address: str, variables: dict[str, Any]) -> Front:
+    """Return a client of the host's front that trusts the authority which site.yml made."""
+    return Front(address, Path(variables["testbench_mail_folder"]).parent / "secrets/ca/ca.pem")
+
+
 @pytest.fixture
-def http(address: str) -> Any:
-    """Ask the host over HTTP: status, body, milliseconds."""
-
-    def ask(port: int, method: str, path: str, body: Any = None, login: str = "") -> tuple[int, str, float]:
-        return request(address, port, method, path, body, login)
-
-    return ask
+def http(front: Front) -> Any:
+    """Ask the host over HTTPS: status, body, milliseconds."""
+    return front.request
 
 
 @pytest.fixture
@@ -104,17 +107,17 @@ def secret(variables: dict[str, Any], host: Any) -> Any:
 
 
 @pytest.fixture
-def wait_until_up(host: Any, address: str) -> Any:
+def wait_until_up(host: Any, front: Front) -> Any:
     """Wait until all services are active, and those that people talk to answer."""
 
-    def answers(port: int, path: str, status: int) -> bool:
+    def answers(path: str, status: int) -> bool:
         try:
-            return request(address, port, "GET", path)[0] == status
+            return front.request("GET", path)[0] == status
         except Problem:
             return False
 
     def look() -> bool:
         # Flower is active before it listens.
-        return stack.active(host) and answers(8000, "/healthz", 200) and answers(5555, "/", 401)
+        return stack.active(host) and answers("/healthz", 200) and answers("/flower/", 401)
 
     return lambda: stack.wait_for(look, "all services")

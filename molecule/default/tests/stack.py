@@ -13,6 +13,7 @@ HERE = Path(__file__).resolve().parent
 SCENARIO = HERE.parent
 INVENTORY = SCENARIO / "inventory"
 ANSWER = "answer:"
+REDIS_SOCKET = "/run/redis/redis-server.sock"
 
 ACCOUNTS = {
     "celery-worker@high.service": "celery",
@@ -70,10 +71,13 @@ def script(host: Any, name: str, *arguments: str) -> Any:
 
 
 def redis(host: Any, command: str) -> str:
-    """Run redis-cli with the right password, which stands in the environment only."""
-    between = r"s,.*://:\(.*\)@.*,\1,p"
-    url = "/etc/sample/credentials/broker_url"
-    return str(host.check_output(f"REDISCLI_AUTH=$(sed -n '{between}' {url}) redis-cli {command}"))
+    """Run redis-cli as the administrator, whose password stands in the environment only."""
+    between = r's,^requirepass "\(.*\)"$,\1,p'
+    return str(
+        host.check_output(
+            f"REDISCLI_AUTH=$(sed -n '{between}' /etc/redis/access.conf) redis-cli -s {REDIS_SOCKET} {command}"
+        )
+    )
 
 
 def marker(host: Any, name: str) -> float:

@@ -6,7 +6,7 @@ import pytest
 import stack
 
 PASSWORD = "$(cat /etc/sample/credentials/database_password)"
-LOGIN = f"PGPASSWORD={PASSWORD} psql -h 127.0.0.1 -U sample -tAc 'select 1'"
+LOGIN = f"PGPASSWORD={PASSWORD} psql -U sample -tAc 'select 1'"
 ROLE = "from pg_authid where rolname = 'sample'"
 
 
@@ -24,7 +24,7 @@ def unit(host):
 
 
 def test_a_wrong_password_is_refused(host):
-    answer = host.run("PGPASSWORD=wrong psql -h 127.0.0.1 -U sample -d sample -tAc 'select 1'")
+    answer = host.run("PGPASSWORD=wrong psql -U sample -d sample -tAc 'select 1'")
     assert answer.rc != 0
     assert "password authentication failed" in answer.stderr
 
@@ -40,9 +40,14 @@ def test_the_role_gets_into_no_other_database(host):
 
 
 def test_nobody_else_gets_in_over_the_socket(host):
-    answer = host.run("runuser -u nobody -- psql -U sample -d sample -tAc 'select 1'")
-    assert answer.rc != 0
-    assert "no pg_hba.conf entry" in answer.stderr
+    for user, reason in (
+        ("sample", "no password supplied"),
+        ("postgres", "Peer authentication failed"),
+        ("nobody", "no pg_hba.conf entry"),
+    ):
+        answer = host.run(f"runuser -u nobody -- psql --no-password -U {user} -d sample -tAc 'select 1'")
+        assert answer.rc != 0
+        assert reason in answer.stderr
 
 
 def test_the_password_is_kept_as_scram(host):

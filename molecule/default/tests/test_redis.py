@@ -7,11 +7,11 @@ import stack
 
 
 def test_nothing_without_the_password(host):
-    assert "NOAUTH" in host.run("redis-cli ping").stdout
+    assert "NOAUTH" in host.run(f"redis-cli -s {stack.REDIS_SOCKET} ping").stdout
 
 
 def test_a_wrong_password_is_refused(host):
-    answer = host.run("REDISCLI_AUTH=not-the-password-at-all redis-cli ping")
+    answer = host.run(f"REDISCLI_AUTH=not-the-password-at-all redis-cli -s {stack.REDIS_SOCKET} ping")
     assert "WRONGPASS" in answer.stdout + answer.stderr
     assert "PONG" not in answer.stdout
 
@@ -37,6 +37,16 @@ def test_memory_is_limited_to_a_quarter_of_the_host(host):
     total = int(host.check_output("awk '/^MemTotal/ { print $2 }' /proc/meminfo")) // 1024
     limit = int(stack.redis(host, "config get maxmemory").split()[1])
     assert limit == int(total * 2**20 * 0.25)
+
+
+def test_an_account_of_another_application_does_not_get_as_far_as_the_socket(host):
+    answer = host.run(f"runuser -u nobody -- redis-cli -s {stack.REDIS_SOCKET} ping")
+    assert "Permission denied" in answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize("port", [6379, 5432])
+def test_broker_and_database_listen_on_no_port(host, port):
+    assert host.check_output(f"ss --listening --no-header --tcp 'sport = :{port}'") == ""
 
 
 @pytest.mark.parametrize("port", [6379, 5432])

@@ -17,7 +17,8 @@ def own_credentials(account):
 
 
 def test_the_search_knows_every_secret(once):
-    known = {"admin_password", "broker_url", "database_password", "flower.conf", "secret_key"}
+    known = {"admin_password", "database_password", "secret_key", "flower.conf", "access.conf"}
+    known |= {f"broker_url_{service}" for service in ("web", "worker", "beat", "flower", "operator")}
     assert set(once(look_around)["secrets"]) == known
 
 

@@ -100,7 +100,8 @@ def deployed() -> Script:
         line = f"""
         unshare --mount sh -euc 'mount --bind "$(readlink -f /opt/sample/current)" /opt/sample/live
             set -a; . /opt/sample/live/config/environment; . /etc/sample/environment.secret; set +a
-            export CREDENTIALS_DIRECTORY=/etc/sample/credentials; cd /opt/sample/live/src
+            mount -t tmpfs -o mode=0700 tmpfs /mnt; cp /etc/sample/credentials/* /mnt/; cp /mnt/broker_url_operator /mnt/broker_url
+            export CREDENTIALS_DIRECTORY=/mnt; cd /opt/sample/live/src
             exec /opt/sample/live/venv/bin/python -c "$@"' sh {shlex.join([code, *arguments])}"""
         printed = host.check_output(line)
         return json.loads(printed.rpartition(ANSWER)[2])

@@ -1,19 +1,29 @@
-"""Celery's consumer with the runtime's steps, and with patience of its own for a broker that is away.
+"""Celery's consumer with the runtime's steps, patience of its own for a broker that is away, and none for poisoned messages.
 
 Named by the setting `worker_consumer`.
 """
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Callable
 from typing import Any, ClassVar
 
+from celery.worker import state
 from celery.worker.consumer.consumer import Consumer as BaseConsumer
 from kombu import Connection
 
 from .configuration import load
-from .redelivery import Redelivery
+from .envelope import Refused, check_payload, check_request, describe
+from .redelivery import Redelivery, bury
+from .transport import Channel
 from .watchdog import Watchdog, alive
 
+logger = logging.getLogger(__name__)
+
+# kombu's default, for a deployment that says nothing (s).
+VISIBILITY_TIMEOUT = 3600
 # Seconds between attempts to reach the broker: from, by, to. Celery's own grow to 30 s, for which an outage lasts longer here
 # than there.
 RETRY = {"interval_start": 1, "interval_step": 1, "interval_max": 5}
@@ -30,6 +40,65 @@ class Consumer(BaseConsumer):
             *BaseConsumer.Blueprint.default_steps,
             *(step for part, step in STEPS.items() if part in load().runtime.parts),
         ]
+
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
+        """Return what takes a message from the queue: Celery's own, which is given well-formed ones only."""
+        handle = super().create_task_handler(*arguments, **options)
+        longest_wait = self.app.conf.broker_transport_options.get("visibility_timeout", VISIBILITY_TIMEOUT)
+
+        def on_task_received(message: Any) -> None:
+            try:
+                self._check(message, longest_wait)
+                handle(message)
+            except self.connection_errors:
+                raise
+            except Exception as error:
+                if any(request.message is message for request in state.reserved_requests):
+                    # It was passed on: what went wrong is no matter of its form.
+                    raise
+                self.refuse(message, error)
+
+        return on_task_received
+
+    def _check(self, message: Any, longest_wait: float) -> None:
+        """Check a message as far as Celery is going to use it: of an unknown task it reads no arguments.
+
+        Raises:
+            Exception: it can't be decoded, or isn't fit for use.
+        """
+        if "task" in message.headers:
+            check_request(message.headers, longest_wait)
+            if message.headers["task"] in self.strategies:
+                check_payload(message.decode())
+        else:
+            # Protocol 1.
+            payload = message.decode()
+            if not isinstance(payload, dict):
+                raise Refused("task: missing")
+            check_request(payload, longest_wait)
+            check_payload(payload)
+
+    def refuse(self, message: Any, error: BaseException) -> None:
+        """Move a message that can't be used to the dead letters, where there are some, and say why."""
+        reason = f"unreadable: {describe(error)}"
+        channel, tag = message.channel, message.delivery_tag
+        if not isinstance(channel, Channel) or tag not in channel.qos._delivered:
+            logger.error("a message was refused: %s", reason)
+            message.reject_log_error(logger, self.connection_errors)
+            return
+        letter = channel.ledger.bury(tag, json.dumps(message._raw), reason)
+        channel.qos.forget(tag)
+        message._state = "REJECTED"
+        if letter:
+            bury(self.app, letter)
+
+    def on_decode_error(self, message: Any, exc: BaseException) -> None:
+        """Refuse what can't be decoded."""
+        self.refuse(message, exc)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: BaseException) -> None:  # noqa: ARG002 (Celery's signature)
+        """Refuse what no task can be made of."""
+        self.refuse(message, exc)
 
     def ensure_connected(self, conn: Connection) -> Connection:
         """Connect; while that fails, try again at short intervals and give signs of life."""

@@ -7,6 +7,7 @@ long before the visibility timeout. What several clients do at once is done by s
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterable
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
+
+from .envelope import Refused, check_outside, is_text
 
 NAMESPACE = "celery_runtime:"
 # Between a queue's name and a priority, in the names of kombu's lists.
@@ -58,10 +61,20 @@ class DeadLetter:
     @property
     def task(self) -> str:
         """Return the task's name, or an empty text."""
+        return self._header("task")
+
+    @property
+    def task_id(self) -> str:
+        """Return the task's id, or an empty text."""
+        return self._header("id")
+
+    def _header(self, name: str) -> str:
         try:
-            return str(json.loads(self.message)["headers"]["task"])
-        except (ValueError, KeyError, TypeError):
+            value = json.loads(self.message)["headers"][name]
+        except (ValueError, KeyError, TypeError, RecursionError):
             return ""
+        # It goes to a terminal and into a log.
+        return value if is_text(value) else ""
 
 
 class Ledger:
@@ -71,14 +84,16 @@ class Ledger:
         client: a client of the broker's database.
         prefix: kombu's `global_keyprefix`.
         limit: losses after which a message becomes a dead letter; 0 for no limit.
+        most_bytes: size from which on a message becomes a dead letter unread; 0 for no limit.
 
     Every method may raise redis.exceptions.RedisError.
     """
 
-    def __init__(self, client: Redis, prefix: str = "", limit: int = 0) -> None:
+    def __init__(self, client: Redis, prefix: str = "", limit: int = 0, most_bytes: int = 0) -> None:
         self.client = client
         self.prefix = prefix
         self.limit = limit
+        self.most_bytes = most_bytes
 
     def _own(self, name: str) -> str:
         return f"{self.prefix}{NAMESPACE}{name}"
@@ -126,7 +141,7 @@ class Ledger:
         """Return keys and arguments of the script `fetch`."""
         waiting = [self.suspects_of(queue) for queue in queues]
         own = [self.messages, self.times, self.holders, self.suspects, self.dead]
-        return [*own, *waiting, *lists], [node, time.time(), len(waiting)]
+        return [*own, *waiting, *lists], [node, time.time(), len(waiting), self.most_bytes]
 
     def _run(self, name: str, keys: list[str], *arguments: Any) -> Any:
         return self._scripts(name)(keys=keys, args=arguments)
@@ -169,7 +184,11 @@ class Ledger:
             # A leftover of a message that was settled.
             self.client.hdel(self.holders, tag)
             return False
-        message = json.loads(record)[0]
+        try:
+            message = json.loads(record)[0]
+            check_outside(message)
+        except (ValueError, RecursionError, Refused) as error:
+            return self.bury(tag, record.decode(errors="replace"), f"unreadable: {error}") or False
         node, name = json.loads(entry)
         story = json.loads(before) if before else []
         if lost and _was_started(message):
@@ -188,6 +207,17 @@ class Ledger:
             json.dumps({"list": letter.list, "message": letter.message, "story": story}) if letter else "",
         )
         return letter if moved and letter else bool(moved)
+
+    def bury(self, tag: str, message: str, reason: str) -> DeadLetter | None:
+        """Move a message that can't be used to the dead letters; return it, unless somebody else did something with it meanwhile."""
+        entry = self.client.hget(self.holders, tag)
+        node, name = json.loads(entry) if entry else ("", "")
+        checksum = hashlib.sha1(message.encode(errors="replace"), usedforsecurity=False).hexdigest()
+        story = [{"at": time.time(), "node": node, "reason": reason}]
+        letter = DeadLetter(f"unreadable-{checksum}", f"{self.prefix}{self._queue(name)}", message, story)
+        text = json.dumps({"list": letter.list, "message": message, "story": story})
+        keys = [self.messages, self.times, self.holders, self.losses, self.dead]
+        return letter if self._run("bury", keys, tag, letter.id, text) else None
 
     def _look(self, tag: str) -> tuple[bytes | None, bytes | None, bytes | None]:
         # No transaction: a full Redis refuses those, whatever they do.

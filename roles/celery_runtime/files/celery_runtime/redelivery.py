@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from celery import bootsteps
-from celery.exceptions import WorkerLostError
+from celery.exceptions import InvalidTaskError, WorkerLostError
 from celery.worker import state
 from celery.worker.consumer.connection import Connection
 
@@ -120,9 +120,15 @@ def put_back(app: Any, ledger: Ledger, node: str, lost: str, running: set[str]) 
 
 def bury(app: Any, letter: DeadLetter) -> None:
     """Say of a dead letter that it is one: in the log, and as the task's result."""
-    text = f"moved to the dead letters: its worker ended {len(letter.story)} times while it ran"
-    logger.error("task %s[%s] was %s", letter.task, letter.id, text)
+    reason = letter.story[-1]["reason"]
+    if reason.startswith("unreadable: "):
+        error: Exception = InvalidTaskError(f"moved to the dead letters: {reason}")
+    else:
+        error = WorkerLostError(f"moved to the dead letters: its worker ended {len(letter.story)} times while it ran")
+    logger.error("task %s[%s] was %s", letter.task, letter.task_id or letter.id, error)
+    if not letter.task_id:
+        return
     try:
-        app.backend.store_result(letter.id, WorkerLostError(text), "FAILURE")
+        app.backend.store_result(letter.task_id, error, "FAILURE")
     except Exception:
         logger.exception("the result of the dead letter %s could not be stored", letter.id)

@@ -22,8 +22,9 @@ from kombu.utils.json import loads
 from redis import Redis
 from redis.exceptions import NoScriptError, OutOfMemoryError
 
-from . import retries
+from . import decompression, retries
 from .configuration import Runtime, load
+from .envelope import check_outside, describe
 from .ledger import Ledger, script
 from .watchdog import alive
 
@@ -102,6 +103,10 @@ class QoS(base.QoS):
             logger.warning("the broker can't be told of %s now; it will be when it is back", tag)
         virtual.QoS.ack(self, tag)
 
+    def forget(self, tag: str) -> None:
+        """Count a message no longer that was moved elsewhere."""
+        virtual.QoS.ack(self, tag)
+
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
         """Put a message back into its queue: as the next to be taken, or as the last."""
         if self.channel.alive().ledger.restore(bytes_to_str(tag), first=not leftmost) is None:
@@ -160,8 +165,13 @@ class Channel(base.Channel):
     def ledger(self) -> Ledger:
         """The record, through this channel's pool."""
         if self._ledger is None or self._ledger.client.connection_pool is not self.pool:
-            limit = load().runtime.delivery_limit
-            self._ledger = Ledger(Redis(connection_pool=self.pool), self.global_keyprefix, limit)
+            runtime = load().runtime
+            self._ledger = Ledger(
+                Redis(connection_pool=self.pool),
+                self.global_keyprefix,
+                runtime.delivery_limit,
+                runtime.message_max_bytes,
+            )
         return self._ledger
 
     def alive(self) -> Channel:
@@ -280,16 +290,48 @@ class Channel(base.Channel):
             if not connection.can_read(timeout=0):
                 return answer, changed
 
-    def _pass_on(self, name: bytes, raw: bytes) -> None:
+    def _pass_on(self, name: bytes, raw: bytes, tag: bytes | str) -> None:
         queue = self._queue_of[bytes_to_str(name)]
         self._queue_cycle.rotate(queue)
-        message = loads(bytes_to_str(raw))
-        self.fetched = tag = message["properties"]["delivery_tag"]
-        self.connection._deliver(message, queue)
+        self.fetched = tag = bytes_to_str(tag)
+        try:
+            message = loads(bytes_to_str(raw))
+            check_outside(message)
+            self.connection._deliver(message, queue)
+        except self.connection_errors:
+            raise
+        except Exception as error:
+            if self.fetched != tag:
+                # It was counted: what went wrong is no matter of its form.
+                raise
+            self.fetched = None
+            reason = f"unreadable: {describe(error)}"
+            logger.error("a message of the queue %s was moved to the dead letters: %s", queue, reason)
+            self.ledger.bury(tag, raw.decode(errors="replace"), reason)
+            return
         if self.fetched == tag:
             # A consumer that acknowledges nothing (no_ack) is not going to.
             self.fetched = None
             self.ledger.settle(tag)
+
+    def _receive_one(self, client: Any) -> Any:
+        try:
+            return super()._receive_one(client)
+        except RecursionError:
+            logger.warning("a message to all was nested too deeply, and is ignored")
+            raise Empty() from None
+
+    def _deliver_fanout_message(self, message: Any, exchange: str) -> bool:
+        """Deliver a message to all, such as a remote control command, unless it isn't one."""
+        try:
+            check_outside(message)
+            delivered: bool = super()._deliver_fanout_message(message, exchange)
+        except self.connection_errors:
+            raise
+        except Exception as error:
+            logger.warning("a message to all of %r can't be used, and is ignored: %s", exchange, describe(error))
+            raise Empty() from None
+        return delivered
 
     def look_again(self) -> None:
         """Let a waiting connection ask anew at the next turn of the event loop."""
@@ -357,3 +399,4 @@ def install() -> None:
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
     retries.install()
+    decompression.install()

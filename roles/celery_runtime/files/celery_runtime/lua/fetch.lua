@@ -3,13 +3,15 @@
 --
 -- KEYS: 1 messages by tag, 2 tags by time, 3 holders by tag, 4 the suspect that each node runs, 5 dead letters,
 --       then the lists of suspects, then the queues' lists in the order in which they are wanted
--- ARGV: 1 the node ("" for a consumer that is no worker), 2 seconds since 1970, 3 the number of lists of suspects
+-- ARGV: 1 the node ("" for a consumer that is no worker), 2 seconds since 1970, 3 the number of lists of suspects,
+--       4 the number of bytes up to which a message is read (0 for all)
 --
--- Returns {list, message}, or 0 where all lists are empty: those were then read by a reading command, so that Redis tells
+-- Returns {list, message, tag}, or 0 where all lists are empty: those were then read by a reading command, so that Redis tells
 -- a connection with CLIENT TRACKING once when one of them changes.
 -- allow-oom: a full Redis must be emptied by its workers, and what is moved was counted already.
 local messages, times, holders, running, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local node, now, suspects = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local most = tonumber(ARGV[4])
 local first = 6
 
 -- A message that went down with its worker twice runs beside no other such one: only one of them can be the cause.
@@ -19,13 +21,26 @@ local function has_suspect()
     return holder and cjson.decode(holder)[1] == node
 end
 
-local function properties_of(raw)
+-- Returns a message's properties, or nil and what is wrong with it.
+local function read(raw)
+    if most > 0 and #raw > most then
+        return nil, 'it has ' .. #raw .. ' bytes, and stack_message_max_bytes is ' .. most
+    end
     local ok, message = pcall(cjson.decode, raw)
     local properties = ok and type(message) == 'table' and message.properties
-    if type(properties) == 'table' and type(properties.delivery_tag) == 'string'
-        and type(properties.delivery_info) == 'table' then
-        return properties
+    if type(properties) ~= 'table' or type(properties.delivery_tag) ~= 'string'
+        or type(properties.delivery_info) ~= 'table' then
+        return nil, 'broken JSON, or no message of Celery'
     end
+    local info = properties.delivery_info
+    if type(info.exchange or '') ~= 'string' or type(info.routing_key or '') ~= 'string' then
+        return nil, 'delivery_info: exchange or routing_key is no text'
+    end
+    -- It would take the place of the other in the record, which would then be lost with its worker.
+    if redis.call('HGET', holders, properties.delivery_tag) then
+        return nil, 'its delivery_tag is that of a message that a worker holds'
+    end
+    return properties
 end
 
 local function record(list, raw, properties)
@@ -40,8 +55,8 @@ local function record(list, raw, properties)
     return tag
 end
 
-local function set_aside(list, raw)
-    local story = {{at = tonumber(now), node = node, reason = 'unreadable: broken JSON, or no message of Celery'}}
+local function set_aside(list, raw, reason)
+    local story = {{at = tonumber(now), node = node, reason = 'unreadable: ' .. reason}}
     redis.call('HSET', dead, 'unreadable-' .. redis.sha1hex(raw), cjson.encode({list = list, message = raw, story = story}))
 end
 
@@ -53,15 +68,15 @@ for index = first + skipped, #KEYS do
     local list = KEYS[index]
     local raw = redis.call('RPOP', list)
     while raw do
-        local properties = properties_of(raw)
+        local properties, reason = read(raw)
         if properties then
             local tag = record(list, raw, properties)
             if index < first + suspects then
                 redis.call('HSET', running, node, tag)
             end
-            return {list, raw}
+            return {list, raw, tag}
         end
-        set_aside(list, raw)
+        set_aside(list, raw, reason)
         raw = redis.call('RPOP', list)
     end
 end

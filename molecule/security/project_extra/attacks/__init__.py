@@ -1,0 +1,1 @@
+"""Tasks that try to do what the sandbox of a worker forbids. For the scenario security alone."""

@@ -1,0 +1,71 @@
+"""A task that was taken over gets nowhere, its worker goes on, and the next good task is done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attack
+import pytest
+
+# What the kernel, systemd and the other side say to what is forbidden. A connection that is not answered counts, too: packets to
+# addresses that aren't allowed are dropped.
+REFUSALS = {
+    "EPERM",
+    "EACCES",
+    "EROFS",
+    "EAFNOSUPPORT",
+    "ENOENT",
+    "ENETUNREACH",
+    "EHOSTUNREACH",
+    "ETIMEDOUT",
+    "ENODEV",
+    "ENXIO",
+}
+
+
+@pytest.fixture(scope="module", params=["vault", "site"])
+def seen(request: pytest.FixtureRequest, hosts: dict[str, Any]) -> dict[str, Any]:
+    """Let a worker on each host try everything."""
+    name = request.param
+    if name not in hosts:
+        pytest.skip(f"no host {name}")
+    host = hosts[name]
+    others = [other.ansible.get_variables()["ansible_host"] for key, other in hosts.items() if key != name]
+    before = attack.units(host)
+    found = attack.shell(host, "run_attacks.py", QUEUE=f"attacks-{name}", OTHERS=others)
+    return found | {"before": before, "after": attack.units(host)}
+
+
+def test_each_attempt_is_stopped(seen: dict[str, Any]) -> None:
+    assert seen["try_all"]["state"] == "SUCCESS", seen["try_all"]
+    outcomes = seen["try_all"]["result"]
+    assert len(outcomes) >= 90
+    assert {name: outcome for name, outcome in outcomes.items() if outcome not in REFUSALS} == {}
+
+
+def test_system_calls_are_refused_before_they_look_at_their_arguments(seen: dict[str, Any]) -> None:
+    calls = {name: outcome for name, outcome in seen["try_all"]["result"].items() if name.startswith("call-")}
+    # Memory that is written to and executed: newer kernels say EACCES themselves.
+    assert {name: outcome for name, outcome in calls.items() if outcome not in ("EPERM", "EACCES")} == {}
+
+
+def test_forking_without_bound_is_stopped(seen: dict[str, Any]) -> None:
+    assert seen["fork"]["state"] == "SUCCESS", seen["fork"]
+    assert seen["fork"]["result"]["stopped"] == "EAGAIN", seen["fork"]
+
+
+def test_opening_files_without_bound_is_stopped(seen: dict[str, Any]) -> None:
+    assert seen["open_files"]["result"]["stopped"] == "EMFILE", seen["open_files"]
+
+
+def test_a_task_that_takes_all_memory_is_ended_with_a_reason(seen: dict[str, Any]) -> None:
+    assert seen["take_memory"]["state"] == "FAILURE", seen["take_memory"]
+    assert "WorkerLost" in seen["take_memory"]["result"] or "MemoryError" in seen["take_memory"]["result"]
+
+
+def test_the_next_good_task_is_done(seen: dict[str, Any]) -> None:
+    assert {name: task["state"] for name, task in seen["good"].items()} == dict.fromkeys(seen["good"], "SUCCESS")
+
+
+def test_no_unit_was_restarted(seen: dict[str, Any]) -> None:
+    assert seen["after"] == seen["before"]

@@ -1,0 +1,60 @@
+"""A client of a test host's web front, as a person's browser that trusts the deployment's authority."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import ssl
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from testbench.console import Problem
+
+PATIENCE = 30
+
+
+@dataclass(frozen=True)
+class Front:
+    """Where a front is met, and what is trusted of it.
+
+    Attributes:
+        address: name or address, which its certificate must be for.
+        authority: file on this machine with the certificate that it must come from.
+    """
+
+    address: str
+    authority: Path
+
+    @cached_property
+    def trust(self) -> ssl.SSLContext:
+        """What a connection verifies: the authority, and the name."""
+        if not self.authority.exists():
+            raise Problem(f"There is no {self.authority}; site.yml makes it.")
+        return ssl.create_default_context(cafile=self.authority)
+
+    def connect(self, patience: float = PATIENCE) -> http.client.HTTPSConnection:
+        """Return a connection, which opens when it is first used."""
+        return http.client.HTTPSConnection(self.address, timeout=patience, context=self.trust)
+
+    def request(self, method: str, path: str, body: Any = None, login: str = "") -> tuple[int, str, float]:
+        """Send one request, a body as JSON; return status, body and the milliseconds it took."""
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if login:
+            headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+        connection = self.connect()
+        started = time.monotonic()
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            text = response.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise Problem(f"{method} https://{self.address}{path}: {error}") from error
+        finally:
+            connection.close()
+        return response.status, text, (time.monotonic() - started) * 1000

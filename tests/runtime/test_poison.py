@@ -1,0 +1,148 @@
+"""Messages that somebody made up: refused with a reason, by a worker that goes on. Many more, on a host: molecule/security."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import uuid
+import zlib
+from typing import Any
+
+import pytest
+from conftest import wait_for
+
+
+def message(headers: Any = None, properties: Any = None, **fields: Any) -> bytes:
+    """Return a message that runs `note`, with some of it changed."""
+    return json.dumps(
+        {
+            "body": body([], {"name": "made-up"}),
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": {"task": "jobs.note", "id": str(uuid.uuid4()), **(headers or {})},
+            "properties": {
+                "delivery_info": {"exchange": "", "routing_key": "low"},
+                "body_encoding": "base64",
+                "delivery_tag": str(uuid.uuid4()),
+                **(properties or {}),
+            },
+            **{name.replace("_", "-"): value for name, value in fields.items()},
+        }
+    ).encode()
+
+
+def body(*parts: Any) -> str:
+    return encoded(json.dumps([*parts, {}]).encode())
+
+
+def encoded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+BOMB = encoded(zlib.compress(bytes(10**8), 9))
+
+POISON = {
+    "id": (message({"id": None}), "id: missing"),
+    "task": (message({"task": ["jobs.note"]}), "task: missing"),
+    "timelimit": (message({"timelimit": [-1, "x"]}), "timelimit: not above 0"),
+    "retries": (message({"retries": -1}), "retries: not a number"),
+    "eta": (message({"eta": "9999-12-31T23:59:59+00:00"}), "eta: more than 7200 s ahead"),
+    "eta-early": (message({"eta": "0001-01-01T00:00:00+14:00"}), "eta: not a time"),
+    "shadow": (message({"shadow": "x\nforged line"}), "shadow: not a short"),
+    "headers": (message().replace(b'"headers": {', b'"headers": null, "x": {'), "headers: not an object"),
+    "number": (message({"x": 1}).replace(b'"x": 1', b'"x": ' + b"9" * 5000), "4300 digits"),
+    "type": (message({"x": {"__type__": "os", "__value__": ""}}), "Unsupported type"),
+    "delivery-info": (message(properties={"delivery_info": {"exchange": {}}}), "delivery_info: exchange"),
+    "priority": (message(properties={"priority": "high"}), "priority: not a number"),
+    "base64": (message(body="YWJjZ"), "base64"),
+    "empty": (message(body=""), "body: missing"),
+    "args": (message(body=body("text", {})), "args: not a list"),
+    "kwargs": (message(body=body([], ["x"])), "kwargs: not an object"),
+    "two-parts": (message(body=encoded(b"[[], {}]")), "body: not a list"),
+    "chain": (message(body=encoded(b'[[], {"name": "a"}, {"chain": [5]}]')), "chain: not a list"),
+    "deep": (message(body=encoded(b"[" * 10**5)), "ecursion"),
+    "pickle": (message(content_type="application/x-python-serialize"), "Refusing to deserialize"),
+    "bomb": (message({"compression": "application/x-gzip"}, body=BOMB), "when decompressed"),
+    "large": (message(body=body([], {"name": "x" * 10**7})), "stack_message_max_bytes"),
+    "version-1": (
+        message({}, body=encoded(b'{"task": "jobs.note"}')).replace(b'"task": "jobs.note", "id"', b'"x"'),
+        "id: missing",
+    ),
+}
+
+
+def letters(celery: Any) -> dict[str, str]:
+    """Return the reason of each dead letter by the message."""
+    found = {}
+    for line in celery.run("dead-letters", "list", "--json").splitlines():
+        letter = json.loads(line)
+        found[letter["id"]] = letter["story"][-1]["reason"]
+    return found
+
+
+def test_poisoned_messages_are_refused_with_a_reason(celery: Any, server: Any) -> None:
+    worker = celery.worker(concurrency=1)
+    for raw, _ in POISON.values():
+        server.client.lpush("low", raw)
+    celery.send("note", "good")
+    wait_for(lambda: "good" in celery.effects() or worker.poll() is not None, "good")
+    assert worker.poll() is None, celery.log()
+    wait_for(lambda: server.client.hlen("unacked") == 0, "settled")
+    assert "made-up" not in celery.effects(), (celery.log(), sorted(letters(celery).values()))
+    reasons = sorted(letters(celery).values())
+    assert len(reasons) == len(POISON), reasons
+    missing = [says for _, says in POISON.values() if not any(says in reason for reason in reasons)]
+    assert missing == [], reasons
+    assert "\nforged line" not in celery.log()
+    assert server.client.hgetall("celery_runtime:losses") == {}
+
+
+def test_a_message_under_the_tag_of_another_does_not_take_its_place(celery: Any, server: Any) -> None:
+    celery.worker()
+    celery.send("note", "long", 8)
+    wait_for(lambda: "begin-long" in celery.effects(), "begin")
+    (tag,) = server.client.hkeys("unacked")
+    server.client.lpush("low", message(properties={"delivery_tag": tag.decode()}))
+    celery.send("note", "good")
+    wait_for(lambda: "good" in celery.effects(), "good")
+    (held,) = server.client.hvals("unacked")
+    assert b"long" in base64.b64decode(json.loads(held)[0]["body"])
+    assert list(letters(celery).values()) == ["unreadable: its delivery_tag is that of a message that a worker holds"]
+    wait_for(lambda: server.client.hlen("unacked") == 0, "acknowledged")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"{broken",
+        b'{"a": 1}',
+        b"[1, 2]",
+        b"[" * 10**5,
+        json.dumps({"properties": {"delivery_tag": "x"}, "headers": [], "body": 5}).encode(),
+        message(body=encoded(b"5")),
+        message(body=encoded(b'{"method": "no_such_command", "destination": 5, "pattern": [], "matcher": {}}')),
+        message({"clock": "text"}, body=encoded(b'{"method": "ping", "arguments": [5]}')),
+    ],
+)
+def test_forged_control_commands_harm_no_worker(celery: Any, server: Any, raw: bytes) -> None:
+    worker = celery.worker()
+    server.client.publish("/0.celery.pidbox", raw)
+    time.sleep(0.5)
+    celery.send("note", "good")
+    wait_for(lambda: "good" in celery.effects() or worker.poll() is not None, "good")
+    assert worker.poll() is None, celery.log()
+    assert "one@test" in celery.run("inspect", "ping")
+
+
+def test_a_dead_letter_of_what_was_left_behind_stops_no_start(celery: Any, server: Any) -> None:
+    """A worker was killed between fetching a message that nobody can read and refusing it."""
+    record = b"[" + message().replace(b'"jobs.note"', b"9" * 5000) + b', "", "low"]'
+    server.client.hset("unacked", "tag", record)
+    server.client.zadd("unacked_index", {"tag": time.time()})
+    server.client.hset("celery_runtime:holders", "tag", json.dumps(["one@test", "low"]))
+    celery.worker()
+    celery.send("note", "good")
+    wait_for(lambda: "good" in celery.effects(), "good")
+    assert [reason[:12] for reason in letters(celery).values()] == ["unreadable: "]
+    assert not server.client.exists("unacked")

@@ -17,8 +17,6 @@ from typing import Any
 import pytest
 from web import Site, somebody
 
-testinfra_hosts = ["web"]
-
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -35,8 +33,9 @@ SECONDS = 60
 
 
 @pytest.fixture(scope="module")
-def site(host: Any) -> Site:
-    return Site.of(host)
+def site(site: Any) -> Site:
+    """Return the site itself, in place of its host."""
+    return Site.of(site)
 
 
 @pytest.fixture(scope="module")

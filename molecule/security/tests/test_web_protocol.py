@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from web import Site
 
-testinfra_hosts = ["web"]
-
 EVIL = "evil.example"
 # What a hidden request would be answered with, and nothing else is.
 HIDDEN = "GET /register/ HTTP/1.1\r\nHost: {host}\r\n\r\n"
@@ -16,8 +14,9 @@ HIDDEN_ANSWER = b"csrfmiddlewaretoken"
 
 
 @pytest.fixture(scope="module")
-def site(host: Any) -> Site:
-    return Site.of(host)
+def site(site: Any) -> Site:
+    """Return the site itself, in place of its host."""
+    return Site.of(site)
 
 
 def smuggle(length: str, headers: str, body: str) -> str:

@@ -66,6 +66,11 @@ def test_another_database_gets_its_own_options_alone(role: Roles) -> None:
         pytest.param({"preflight_lease_seconds": 29}, ["stack_lease_seconds is 29"], id="lease"),
         pytest.param({"preflight_delivery_limit": -1}, ["stack_delivery_limit is -1"], id="limit"),
         pytest.param({"preflight_message_max_bytes": 1024}, ["stack_message_max_bytes is 1024"], id="bytes"),
+        pytest.param(
+            {"preflight_message_signing": True, "preflight_signing_is_complete": False},
+            ["stack_message_signing is on", "stack_message_signing_key"],
+            id="signing",
+        ),
         pytest.param({"preflight_publish_timeout": 0.0}, ["stack_publish_timeout is 0.0"], id="publish"),
     ],
 )

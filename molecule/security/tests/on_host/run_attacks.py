@@ -9,8 +9,8 @@ from typing import Any
 
 from celery import current_app
 
-QUEUE: str
-OTHERS: list[str]
+QUEUE: str = globals()["QUEUE"]
+OTHERS: list[str] = globals()["OTHERS"]
 PATIENCE = 90
 # More than any pool may have.
 MEBIBYTES = 4096

@@ -81,10 +81,18 @@ def test_signed_tasks_are_done_and_others_refused(signed: Any, server: Any, tmp_
     wait_for(lambda: "good" in signed.effects() or worker.poll() is not None, "good")
     assert worker.poll() is None, signed.log()
     assert not {"forged", "stranger", "caught"} & set(signed.effects())
-    reasons = [json.loads(line)["story"][-1]["reason"] for line in signed.run("dead-letters", "list", "--json").splitlines()]
+    reasons = [
+        json.loads(line)["story"][-1]["reason"] for line in signed.run("dead-letters", "list", "--json").splitlines()
+    ]
     assert len(reasons) == 8, reasons
     assert all("unreadable: " in reason for reason in reasons)
-    for says in ("Unknown certificate", "not signed", "signature does not fit", "not application/json", "Refusing to deserialize"):
+    for says in (
+        "Unknown certificate",
+        "not signed",
+        "signature does not fit",
+        "not application/json",
+        "Refusing to deserialize",
+    ):
         assert any(says in reason for reason in reasons), (says, reasons)
 
 

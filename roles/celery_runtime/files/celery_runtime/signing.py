@@ -73,9 +73,7 @@ def install() -> None:
             serializer="json",
         )
     except (SecurityError, ValueError) as error:
-        raise ConfigurationError(
-            f"stack_message_signing: the key or the certificate can't be used: {error}"
-        ) from None
+        raise ConfigurationError(f"stack_message_signing: the key or the certificate can't be used: {error}") from None
     registry.register(
         SERIALIZER,
         serializer.serialize,

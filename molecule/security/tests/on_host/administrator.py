@@ -1,4 +1,4 @@
-"""Lets a script on a host speak to broker and database as their administrators: what an attacker may be at worst. Stands before other scripts."""
+"""Lets a script on a host speak to broker and database as their administrators: it stands before other scripts."""
 
 from __future__ import annotations
 

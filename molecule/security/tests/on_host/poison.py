@@ -1,6 +1,6 @@
 """Poisoned messages: the table of them, and the program that puts them into a queue on a host and looks what becomes of each.
 
-The program runs on the host of the broker, as root, with the environment of a release, behind `administrator.py`, and prints JSON. It writes into the
+The program runs on the broker's host, as root, with the packages of a release, behind `administrator.py`, and prints JSON. It writes into the
 queue as the administrator, below Celery, for whoever can do that is the attacker here. The tests import the table.
 """
 

@@ -200,3 +200,23 @@ def test_an_unverified_peer_is_refused_unless_the_network_is_said_to_be_encrypte
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:6379/0", "redis+socket:///run/redis.sock"])
 def test_a_broker_on_the_host_may_be_plain(role: Roles, url: str) -> None:
     assert role("stack", stack_broker_url=url).evaluate("stack_plain_variables") == []
+
+
+HTTPS = {"SECURE_PROXY_SSL_HEADER", "SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"}
+
+
+def test_any_project_is_told_of_https_behind_the_front(role: Roles) -> None:
+    settings = role("stack", ansible_host="192.0.2.10").evaluate("stack_django_settings")
+    assert settings.keys() >= HTTPS
+    assert settings["SECURE_PROXY_SSL_HEADER"] == ["HTTP_X_FORWARDED_PROTO", "https"]
+
+
+def test_without_the_front_nothing_is_said_of_https_and_ports_are_open(role: Roles) -> None:
+    stack = role("stack", stack_front=False, ansible_host="192.0.2.10")
+    assert not stack.evaluate("stack_django_settings").keys() & HTTPS
+    assert (stack.evaluate("stack_web_listen"), stack.evaluate("stack_flower_socket")) == ("127.0.0.1:8000", "")
+
+
+def test_the_inventory_wins_over_what_is_said_of_https(role: Roles) -> None:
+    stack = role("stack", stack_django_settings_extra={"SECURE_SSL_REDIRECT": False}, ansible_host="192.0.2.10")
+    assert stack.evaluate("stack_django_settings")["SECURE_SSL_REDIRECT"] is False

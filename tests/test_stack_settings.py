@@ -202,7 +202,13 @@ def test_a_broker_on_the_host_may_be_plain(role: Roles, url: str) -> None:
     assert role("stack", stack_broker_url=url).evaluate("stack_plain_variables") == []
 
 
-HTTPS = {"SECURE_PROXY_SSL_HEADER", "SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"}
+HTTPS = {
+    "SECURE_PROXY_SSL_HEADER",
+    "SECURE_SSL_REDIRECT",
+    "SECURE_HSTS_SECONDS",
+    "SESSION_COOKIE_SECURE",
+    "CSRF_COOKIE_SECURE",
+}
 
 
 def test_any_project_is_told_of_https_behind_the_front(role: Roles) -> None:

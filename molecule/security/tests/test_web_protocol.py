@@ -217,5 +217,7 @@ def test_what_is_no_request_gets_no_page(site: Site, sent: bytes) -> None:
     received = site.raw(sent, patience=1)
     assert HIDDEN_ANSWER not in received
     # 505 is what such a version is to be answered with.
-    assert received.startswith(b"HTTP/1.1 505") or not received.startswith((b"HTTP/1.1 2", b"HTTP/1.1 5", b"HTTP/1.0 2"))
+    assert received.startswith(b"HTTP/1.1 505") or not received.startswith(
+        (b"HTTP/1.1 2", b"HTTP/1.1 5", b"HTTP/1.0 2")
+    )
     assert site.visitor().get("/healthz").status == 200

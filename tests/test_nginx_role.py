@@ -105,7 +105,16 @@ def test_flowers_open_pages_stay_on_loopback(front: Callable[..., Role]) -> None
 
 
 @pytest.mark.parametrize(
-    "header", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Ssl", "X-Forwarded-Protocol", "Forwarded", "X-Real-IP"]
+    "header",
+    [
+        "X-Forwarded-For",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Host",
+        "X-Forwarded-Ssl",
+        "X-Forwarded-Protocol",
+        "Forwarded",
+        "X-Real-IP",
+    ],
 )
 def test_a_client_can_t_say_where_it_comes_from(front: Callable[..., Role], header: str) -> None:
     (value,) = re.findall(rf"proxy_set_header {header} (\S+);", conf(front()))
@@ -156,23 +165,38 @@ def test_good_inputs_are_let_through(front: Callable[..., Role]) -> None:
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        pytest.param({"nginx_site_socket": "127.0.0.1:8000"}, "must be paths of unix sockets", id="a TCP port behind it"),
+        pytest.param(
+            {"nginx_site_socket": "127.0.0.1:8000"}, "must be paths of unix sockets", id="a TCP port behind it"
+        ),
         pytest.param({"nginx_site_hosts": ["*"]}, "stack_web_hosts (or stack_flower_hosts) has *", id="any name"),
-        pytest.param({"nginx_site_hosts": ["a.example; return 200"]}, "has a.example; return 200", id="more than a name"),
+        pytest.param(
+            {"nginx_site_hosts": ["a.example; return 200"]}, "has a.example; return 200", id="more than a name"
+        ),
         pytest.param({"nginx_site_hosts": []}, "is empty", id="no name"),
         pytest.param({"nginx_certificate_key": ""}, "nginx_certificate_key ('')", id="no key"),
         pytest.param({"nginx_acme": {"email": "ops", "directory": "https://a.example"}}, "set email", id="no address"),
-        pytest.param({"nginx_acme": {"email": "o@a.example", "directory": "http://a.example"}}, "https:// URL", id="plain ACME"),
         pytest.param(
-            {"nginx_acme": {"email": "o@a.example", "directory": "https://a.example"}, "nginx_site_hosts": ["localhost"]},
+            {"nginx_acme": {"email": "o@a.example", "directory": "http://a.example"}}, "https:// URL", id="plain ACME"
+        ),
+        pytest.param(
+            {
+                "nginx_acme": {"email": "o@a.example", "directory": "https://a.example"},
+                "nginx_site_hosts": ["localhost"],
+            },
             "no name that an authority could ask for",
             id="no name in DNS",
         ),
         pytest.param({"nginx_max_body_mib": 0}, "nginx_max_body_mib: set a number of at least 1", id="no body"),
         pytest.param({"nginx_content_security_policy": 'a"; b'}, "double quote", id="a quote in a header"),
         pytest.param({"nginx_referrer_policy": "a\nb"}, "line break", id="a line break in a header"),
-        pytest.param({"nginx_rate_limits": [{"path": "register", "per_minute": 1, "burst": 1}]}, "begins with /", id="no path"),
-        pytest.param({"nginx_rate_limits": [{"path": "/", "per_minute": 0, "burst": 1}]}, "per_minute is at least 1", id="no rate"),
+        pytest.param(
+            {"nginx_rate_limits": [{"path": "register", "per_minute": 1, "burst": 1}]}, "begins with /", id="no path"
+        ),
+        pytest.param(
+            {"nginx_rate_limits": [{"path": "/", "per_minute": 0, "burst": 1}]},
+            "per_minute is at least 1",
+            id="no rate",
+        ),
     ],
 )
 def test_bad_inputs_are_refused(front: Callable[..., Role], variables: dict[str, Any], words: str) -> None:

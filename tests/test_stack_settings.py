@@ -66,6 +66,11 @@ def test_another_database_gets_its_own_options_alone(role: Roles) -> None:
         pytest.param({"preflight_lease_seconds": 29}, ["stack_lease_seconds is 29"], id="lease"),
         pytest.param({"preflight_delivery_limit": -1}, ["stack_delivery_limit is -1"], id="limit"),
         pytest.param({"preflight_message_max_bytes": 1024}, ["stack_message_max_bytes is 1024"], id="bytes"),
+        pytest.param(
+            {"preflight_message_signing": True, "preflight_signing_is_complete": False},
+            ["stack_message_signing is on", "stack_message_signing_key"],
+            id="signing",
+        ),
         pytest.param({"preflight_publish_timeout": 0.0}, ["stack_publish_timeout is 0.0"], id="publish"),
     ],
 )
@@ -197,7 +202,13 @@ def test_a_broker_on_the_host_may_be_plain(role: Roles, url: str) -> None:
     assert role("stack", stack_broker_url=url).evaluate("stack_plain_variables") == []
 
 
-HTTPS = {"SECURE_PROXY_SSL_HEADER", "SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"}
+HTTPS = {
+    "SECURE_PROXY_SSL_HEADER",
+    "SECURE_SSL_REDIRECT",
+    "SECURE_HSTS_SECONDS",
+    "SESSION_COOKIE_SECURE",
+    "CSRF_COOKIE_SECURE",
+}
 
 
 def test_any_project_is_told_of_https_behind_the_front(role: Roles) -> None:

@@ -45,6 +45,7 @@ POOL_KEYS = {
     "prefetch_multiplier",
     "egress",
     "exec_paths",
+    "listens",
     "child_threads",
     "cpu_weight",
 }
@@ -199,6 +200,7 @@ def _planned(pool: dict[str, Any], concurrency: int, child_mib: int, defaults: d
         "longest_run": prefetch * hard,
         "egress": pool.get("egress"),
         "exec_paths": pool.get("exec_paths", []),
+        "listens": bool(pool.get("listens", False)),
     }
 
 

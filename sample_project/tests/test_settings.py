@@ -102,7 +102,9 @@ def test_limits_are_variables():
 @pytest.mark.parametrize("https", ["", "1"])
 def test_check_deploy_has_nothing_to_say_behind_https(https):
     key = "k" * 25 + "0123456789abcdefghijklmnopqrstuv"
-    result = run(["manage.py", "check", "--deploy", "--fail-level", "WARNING" if https else "ERROR"], SECRET_KEY=key, HTTPS=https)
+    result = run(
+        ["manage.py", "check", "--deploy", "--fail-level", "WARNING" if https else "ERROR"], SECRET_KEY=key, HTTPS=https
+    )
     assert result.returncode == 0, result.stderr
     # Without TLS the warnings about it are expected.
     tls = {name for name in ("W008", "W012", "W016") if f"security.{name}" in result.stderr}

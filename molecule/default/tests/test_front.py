@@ -127,7 +127,9 @@ def test_current_versions_are_spoken(front, version):
         assert link.version() == version.replace("_", ".")
 
 
-@pytest.mark.parametrize("ciphers", ["AES128-SHA", "AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-SHA", "DHE-RSA-AES128-GCM-SHA256"])
+@pytest.mark.parametrize(
+    "ciphers", ["AES128-SHA", "AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-SHA", "DHE-RSA-AES128-GCM-SHA256"]
+)
 def test_weak_ciphers_are_refused(front, ciphers):
     with pytest.raises(ssl.SSLError, match=r"(?i)alert handshake failure"):
         handshake(front, "localhost", high=ssl.TLSVersion.TLSv1_2, ciphers=f"{ciphers}:@SECLEVEL=0")
@@ -251,7 +253,10 @@ def test_a_client_s_word_on_where_it_comes_from_counts_for_nothing(front):
 
 
 def knock(host, address, method, path, count):
-    return {int(status): number for status, number in stack.script(host, "knock.py", address, method, path, str(count)).items()}
+    return {
+        int(status): number
+        for status, number in stack.script(host, "knock.py", address, method, path, str(count)).items()
+    }
 
 
 def test_guessing_passwords_is_slowed_down(host, address):
@@ -286,7 +291,9 @@ def test_a_body_beyond_the_limit_is_refused(front):
 
 @pytest.mark.parametrize("login", [False, True])
 @pytest.mark.parametrize("page", FLOWER_OPEN)
-@pytest.mark.parametrize("way", ["/flower{}", "/flower//{}", "/flower/.{}", "/flower/static/..{}", "/flower/x/%2e%2e{}", "/flower{}/"])
+@pytest.mark.parametrize(
+    "way", ["/flower{}", "/flower//{}", "/flower/.{}", "/flower/static/..{}", "/flower/x/%2e%2e{}", "/flower{}/"]
+)
 def test_pages_without_a_login_stay_on_the_host(http, secret, way, page, login):
     status, text, _ = http("GET", way.format(page), login=f"flower:{secret('flower_password')}" if login else "")
     assert status in (401, 404)
@@ -393,7 +400,9 @@ def test_the_log_names_the_page_and_not_the_query(host, front):
     word = f"query-{time.time_ns()}"
     ask(front, f"/nowhere/{word}?token={word}-secret")
     ask(front, "/nowhere/", Cookie=f"token={word}-secret", Authorization=f"Bearer {word}-secret")
-    log = stack.wait_for(lambda: host.run(f"journalctl --unit=nginx --since=-2min --grep={word} --output=cat").stdout, "the line", 10)
+    log = stack.wait_for(
+        lambda: host.run(f"journalctl --unit=nginx --since=-2min --grep={word} --output=cat").stdout, "the line", 10
+    )
     assert f"GET /nowhere/{word} " in log
     assert "secret" not in host.check_output(f"journalctl --since=-2min --output=cat | grep {word}")
 

@@ -13,11 +13,12 @@ ANSWER = "answer:"
 PYTHON = f"/opt/{APP}/current/venv/bin/python"
 
 
-def run(host: Any, script: str, *arguments: str, python: str = "python3") -> Any:
-    """Run a script of tests/on_host as root and return its answer."""
-    code = (HERE / "on_host" / script).read_text()
-    # Over standard input: the table of poisoned messages is longer than an argument may be on some hosts.
-    command = f"{python} - {' '.join(map(shlex.quote, arguments))} <<'END-OF-SCRIPT'\n{code}\nEND-OF-SCRIPT"
+def run(host: Any, script: str, *arguments: str) -> Any:
+    """Run a script of tests/on_host as root, with the packages of the release and behind administrator.py, and return its answer."""
+    code = "".join((HERE / "on_host" / name).read_text() for name in ("administrator.py", script))
+    code = code.replace("from __future__ import annotations\n", "")
+    # Over standard input: the table of poisoned messages is long for an argument.
+    command = f"{PYTHON} - {shlex.join(arguments)} <<'END-OF-SCRIPT'\n{code}\nEND-OF-SCRIPT"
     return json.loads(host.check_output(command))
 
 

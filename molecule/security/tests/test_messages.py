@@ -19,7 +19,7 @@ PROMPTLY = 1.0
 @pytest.fixture(scope="module")
 def seen(vault: Any) -> Any:
     """Try everything once on the host that has the broker, the database and a worker."""
-    return attack.run(vault, "poison.py", attack.APP, python=attack.PYTHON)
+    return attack.run(vault, "poison.py", attack.APP)
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -9,7 +9,18 @@ import pytest
 
 # What the kernel, systemd and the other side say to what is forbidden. A connection that is not answered counts, too: packets to
 # addresses that aren't allowed are dropped.
-REFUSALS = {"EPERM", "EACCES", "EROFS", "EAFNOSUPPORT", "ENOENT", "ENETUNREACH", "EHOSTUNREACH", "ETIMEDOUT", "ENODEV", "ENXIO"}
+REFUSALS = {
+    "EPERM",
+    "EACCES",
+    "EROFS",
+    "EAFNOSUPPORT",
+    "ENOENT",
+    "ENETUNREACH",
+    "EHOSTUNREACH",
+    "ETIMEDOUT",
+    "ENODEV",
+    "ENXIO",
+}
 
 
 @pytest.fixture(scope="module", params=["vault", "site"])

@@ -11,8 +11,6 @@ from urllib.parse import quote, urlencode, urlsplit
 import pytest
 from web import FORM, Site, somebody
 
-testinfra_hosts = ["web"]
-
 EVIL = "evil.example"
 PEOPLE = Path(__file__).resolve().parent / "on_host/web_people.py"
 PASSWORD = "web-only-for-tests"
@@ -39,16 +37,17 @@ PAGES = (
 
 
 @pytest.fixture(scope="module")
-def rows(host: Any) -> dict[str, int]:
+def rows(hosts: dict[str, Any]) -> dict[str, int]:
     """Leave people and hostile rows on the host."""
-    printed = host.check_output(f"sample-manage shell -c {shlex.quote(PEOPLE.read_text())}")
+    printed = hosts["site"].check_output(f"sample-manage shell -c {shlex.quote(PEOPLE.read_text())}")
     found: dict[str, int] = json.loads(printed.rpartition("answer:")[2])
     return found
 
 
 @pytest.fixture(scope="module")
-def site(host: Any, rows: dict[str, int]) -> Site:
-    return Site.of(host)
+def site(site: Any, rows: dict[str, int]) -> Site:
+    """Return the site itself, in place of its host, with the rows there."""
+    return Site.of(site)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from web import Site
 
-testinfra_hosts = ["web"]
-
 EVIL = "evil.example"
 # What a hidden request would be answered with, and nothing else is.
 HIDDEN = "GET /register/ HTTP/1.1\r\nHost: {host}\r\n\r\n"
@@ -16,8 +14,9 @@ HIDDEN_ANSWER = b"csrfmiddlewaretoken"
 
 
 @pytest.fixture(scope="module")
-def site(host: Any) -> Site:
-    return Site.of(host)
+def site(site: Any) -> Site:
+    """Return the site itself, in place of its host."""
+    return Site.of(site)
 
 
 def smuggle(length: str, headers: str, body: str) -> str:
@@ -82,6 +81,9 @@ HOSTS: dict[str, dict[str, Any]] = {
 }
 
 
+CUT = {"absolute address", "our name and a broken port"}
+
+
 @pytest.mark.parametrize("attack", HOSTS)
 def test_another_host_name_is_refused(site: Site, attack: str) -> None:
     row = HOSTS[attack]
@@ -89,8 +91,8 @@ def test_another_host_name_is_refused(site: Site, attack: str) -> None:
         name: value.format(host=site.host, address=site.address) for name, value in row.get("headers", {}).items()
     }
     answer = site.visitor().ask("GET", row.get("path", "/register/"), headers=headers, lines=row.get("lines", ()))
-    # An absolute address outranks Host for some servers; what counts is that its name goes nowhere.
-    assert answer.status in {0, 400, 421} or (attack == "absolute address" and answer.status in {200, 404})
+    # An absolute address outranks Host for some servers, and nginx cuts a port that is none off. What counts is that the name goes nowhere.
+    assert answer.status in {0, 400, 421} or (attack in CUT and answer.status in {200, 404})
     assert EVIL not in answer.text
     assert EVIL not in answer.get("location")
 
@@ -214,5 +216,8 @@ def test_headers_out_of_all_bounds_are_refused_or_ignored(site: Site, headers: d
 def test_what_is_no_request_gets_no_page(site: Site, sent: bytes) -> None:
     received = site.raw(sent, patience=1)
     assert HIDDEN_ANSWER not in received
-    assert not received.startswith((b"HTTP/1.1 2", b"HTTP/1.1 5", b"HTTP/1.0 2"))
+    # 505 is what such a version is to be answered with.
+    assert received.startswith(b"HTTP/1.1 505") or not received.startswith(
+        (b"HTTP/1.1 2", b"HTTP/1.1 5", b"HTTP/1.0 2")
+    )
     assert site.visitor().get("/healthz").status == 200

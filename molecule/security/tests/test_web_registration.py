@@ -10,15 +10,14 @@ from urllib.parse import quote
 import pytest
 from web import FORM, JSON, Answer, Site, somebody
 
-testinfra_hosts = ["web"]
-
 MULTIPART = "multipart/form-data; boundary=x"
 EVIL = "evil.example"
 
 
 @pytest.fixture(scope="module")
-def site(host: Any) -> Site:
-    return Site.of(host)
+def site(site: Any) -> Site:
+    """Return the site itself, in place of its host."""
+    return Site.of(site)
 
 
 # --- Requests that another site makes a visitor's browser send ---

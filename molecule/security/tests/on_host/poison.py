@@ -1,6 +1,6 @@
 """Poisoned messages: the table of them, and the program that puts them into a queue on a host and looks what becomes of each.
 
-The program runs on the host of the broker, as root and with the environment of a release, and prints JSON. It writes into the
+The program runs on the broker's host, as root, with the packages of a release, behind `administrator.py`, and prints JSON. It writes into the
 queue as the administrator, below Celery, for whoever can do that is the attacker here. The tests import the table.
 """
 
@@ -10,7 +10,6 @@ import base64
 import json
 import os
 import pickle
-import pwd
 import re
 import subprocess
 import sys
@@ -20,7 +19,10 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from administrator import Results, broker
 
 QUEUE = "default"
 TASK = "housekeeping.echo"
@@ -342,44 +344,6 @@ COMMANDS = {
     "revoke": command("revoke", arguments={"task_id": "x", "terminate": True}),
     "cancel_consumer": command("cancel_consumer", arguments={"queue": QUEUE}),
 }
-
-
-def broker() -> Any:
-    """Return a client of the administrator, by what this host's own Redis is configured with."""
-    from redis import Redis
-
-    text = "\n".join(file.read_text() for file in Path("/etc/redis").glob("*.conf"))
-    said = dict(
-        re.findall(r"^(requirepass|unixsocket|tls-port|port|tls-ca-cert-file)\s+\"?([^\"\n]+)\"?\s*$", text, re.M)
-    )
-    options: dict[str, Any] = {"password": said["requirepass"], "socket_timeout": 5}
-    if "unixsocket" in said:
-        return Redis(unix_socket_path=said["unixsocket"], **options)
-    if said.get("port", "0") != "0":
-        return Redis(port=int(said["port"]), **options)
-    return Redis(
-        host=os.uname().nodename, port=int(said["tls-port"]), ssl=True, ssl_ca_certs=said["tls-ca-cert-file"], **options
-    )
-
-
-class Results:
-    """The table of results, read as the database's administrator over its socket."""
-
-    def __init__(self, database: str) -> None:
-        import psycopg
-
-        # The socket asks the kernel who is there.
-        os.seteuid(pwd.getpwnam("postgres").pw_uid)
-        self.connection = psycopg.connect(host="/var/run/postgresql", user="postgres", dbname=database, autocommit=True)
-        os.seteuid(0)
-
-    def of(self, ids: list[str]) -> dict[str, dict[str, str]]:
-        """Return state, result and traceback by id."""
-        found = self.connection.execute(
-            "SELECT task_id, status, result, traceback FROM django_celery_results_taskresult WHERE task_id = ANY(%s)",
-            [ids],
-        )
-        return {row[0]: {"state": row[1], "text": f"{row[2]}\n{row[3]}"} for row in found}
 
 
 def units() -> dict[str, str]:

@@ -9,8 +9,7 @@ from typing import Any
 
 from celery import current_app
 
-QUEUE: str
-OTHERS: list[str]
+GIVEN = globals()
 PATIENCE = 90
 # More than any pool may have.
 MEBIBYTES = 4096
@@ -19,7 +18,7 @@ MEBIBYTES = 4096
 def ask(task: str, *arguments: Any, **options: Any) -> dict[str, Any]:
     """Send a task and wait for its result."""
     begun = time.monotonic()
-    result = current_app.send_task(task, arguments, queue=QUEUE, **options)
+    result = current_app.send_task(task, arguments, queue=GIVEN["QUEUE"], **options)
     while not result.ready() and time.monotonic() < begun + PATIENCE:
         time.sleep(0.02)
     value = result.result if result.successful() else repr(result.result)
@@ -29,7 +28,12 @@ def ask(task: str, *arguments: Any, **options: Any) -> dict[str, Any]:
 def run_all() -> dict[str, Any]:
     """Send each attack and then a good task."""
     seen: dict[str, Any] = {"good": {}}
-    attacks: dict[str, list[Any]] = {"try_all": [OTHERS], "fork": [], "open_files": [], "take_memory": [MEBIBYTES]}
+    attacks: dict[str, list[Any]] = {
+        "try_all": [GIVEN["OTHERS"]],
+        "fork": [],
+        "open_files": [],
+        "take_memory": [MEBIBYTES],
+    }
     for name, arguments in attacks.items():
         seen[name] = ask(f"attacks.{name}", *arguments)
         seen["good"][name] = ask("housekeeping.echo", kwargs={"job": {"text": "good"}})

@@ -11,7 +11,7 @@ from typing import Any
 from .configuration import ConfigurationError, Runtime
 
 # In the order in which they are installed.
-PARTS = ("watchdog", "transport", "limits", "results", "database", "memory", "beat")
+PARTS = ("watchdog", "transport", "limits", "results", "database", "memory", "beat", "signing")
 
 
 def _modules(runtime: Runtime) -> list[Any]:

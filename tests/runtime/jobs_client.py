@@ -64,6 +64,6 @@ def seconds_until(celery: Any, name: str) -> float:
 def record(ledger: Ledger, node: str, tag: str, name: str, **headers: Any) -> None:
     """Put a message into a list and fetch it as a node does."""
     properties = {"delivery_tag": tag, "delivery_info": {"exchange": name, "routing_key": name}}
-    ledger.client.lpush(name, json.dumps({"body": "", "headers": {"id": tag, **headers}, "properties": properties}))
+    ledger.client.lpush(name, json.dumps({"body": "W10=", "headers": {"id": tag, **headers}, "properties": properties}))
     keys, arguments = ledger.fetch_arguments(node, [name], [name])
     assert ledger._run("fetch", keys, *arguments)

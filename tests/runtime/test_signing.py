@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from conftest import wait_for
 
-pytest.importorskip("cryptography")
 SEPARATOR = b"\x00\x01"
 
 

@@ -63,7 +63,17 @@ def seconds_until(celery: Any, name: str) -> float:
 
 def record(ledger: Ledger, node: str, tag: str, name: str, **headers: Any) -> None:
     """Put a message into a list and fetch it as a node does."""
-    properties = {"delivery_tag": tag, "delivery_info": {"exchange": name, "routing_key": name}}
-    ledger.client.lpush(name, json.dumps({"body": "W10=", "headers": {"id": tag, **headers}, "properties": properties}))
+    message = {
+        "body": "W10=",
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"id": tag, **headers},
+        "properties": {
+            "body_encoding": "base64",
+            "delivery_tag": tag,
+            "delivery_info": {"exchange": name, "routing_key": name},
+        },
+    }
+    ledger.client.lpush(name, json.dumps(message))
     keys, arguments = ledger.fetch_arguments(node, [name], [name])
     assert ledger._run("fetch", keys, *arguments)

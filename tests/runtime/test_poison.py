@@ -47,7 +47,7 @@ POISON = {
     "task": (message({"task": ["jobs.note"]}), "task: missing"),
     "timelimit": (message({"timelimit": [-1, "x"]}), "timelimit: not above 0"),
     "retries": (message({"retries": -1}), "retries: not a number"),
-    "eta": (message({"eta": "9999-12-31T23:59:59+00:00"}), "eta: more than 7200 s ahead"),
+    "eta": (message({"eta": "9999-12-31T23:59:59+00:00"}), "eta: more than 315360000 s ahead"),
     "eta-early": (message({"eta": "0001-01-01T00:00:00+14:00"}), "eta: not a time"),
     "shadow": (message({"shadow": "x\nforged line"}), "shadow: not a short"),
     "headers": (message().replace(b'"headers": {', b'"headers": null, "x": {'), "headers: not an object"),

@@ -22,8 +22,6 @@ from .watchdog import Watchdog, alive
 
 logger = logging.getLogger(__name__)
 
-# kombu's default, for a deployment that says nothing (s).
-VISIBILITY_TIMEOUT = 3600
 # Seconds between attempts to reach the broker: from, by, to. Celery's own grow to 30 s, for which an outage lasts longer here
 # than there.
 RETRY = {"interval_start": 1, "interval_step": 1, "interval_max": 5}
@@ -44,11 +42,10 @@ class Consumer(BaseConsumer):
     def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
         """Return what takes a message from the queue: Celery's own, which is given well-formed ones only."""
         handle = super().create_task_handler(*arguments, **options)
-        longest_wait = self.app.conf.broker_transport_options.get("visibility_timeout", VISIBILITY_TIMEOUT)
 
         def on_task_received(message: Any) -> None:
             try:
-                self._check(message, longest_wait)
+                self._check(message)
                 handle(message)
             except self.connection_errors:
                 raise
@@ -60,14 +57,14 @@ class Consumer(BaseConsumer):
 
         return on_task_received
 
-    def _check(self, message: Any, longest_wait: float) -> None:
+    def _check(self, message: Any) -> None:
         """Check a message as far as Celery is going to use it: of an unknown task it reads no arguments.
 
         Raises:
             Exception: it can't be decoded, or isn't fit for use.
         """
         if "task" in message.headers:
-            check_request(message.headers, longest_wait)
+            check_request(message.headers)
             if message.headers["task"] in self.strategies:
                 check_payload(message.decode())
         else:
@@ -75,7 +72,7 @@ class Consumer(BaseConsumer):
             payload = message.decode()
             if not isinstance(payload, dict):
                 raise Refused("task: missing")
-            check_request(payload, longest_wait)
+            check_request(payload)
             check_payload(payload)
 
     def refuse(self, message: Any, error: BaseException) -> None:

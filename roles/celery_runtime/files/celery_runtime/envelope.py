@@ -71,12 +71,11 @@ def check_outside(message: Any) -> None:
     )
 
 
-def check_request(headers: dict[str, Any], longest_wait: float) -> None:
+def check_request(headers: dict[str, Any]) -> None:
     """Check what a worker relies on.
 
     Args:
         headers: a message's headers, or its body where it is one of protocol 1.
-        longest_wait: how far its ETA may lie ahead (s).
 
     Raises:
         Refused: it isn't fit for use.
@@ -93,7 +92,7 @@ def check_request(headers: dict[str, Any], longest_wait: float) -> None:
         f"retries: not a number from 0 to {MOST_RETRIES}",
     )
     _check_limits(headers.get("timelimit"))
-    _check_times(headers, longest_wait)
+    _check_times(headers)
     stamped, stamps = headers.get("stamped_headers"), headers.get("stamps")
     _require(stamped is None or isinstance(stamped, list), "stamped_headers: not a list")
     _require(stamps is None or isinstance(stamps, dict), "stamps: not an object")
@@ -107,7 +106,7 @@ def _check_limits(limits: Any) -> None:
     _require(ok, f"timelimit: not above 0 and up to {LONGEST_TIME} s")
 
 
-def _check_times(headers: dict[str, Any], longest_wait: float) -> None:
+def _check_times(headers: dict[str, Any]) -> None:
     now = datetime.now(UTC)
     for name in ("eta", "expires"):
         value = headers.get(name)
@@ -120,10 +119,8 @@ def _check_times(headers: dict[str, Any], longest_wait: float) -> None:
         except (TypeError, ValueError, OverflowError):
             raise Refused(f"{name}: not a time in ISO 8601") from None
         if name == "eta":
-            _require(
-                (when - now).total_seconds() <= longest_wait,
-                f"eta: more than {longest_wait:.0f} s ahead, the visibility timeout, after which it would be handed out again",
-            )
+            # Not the visibility timeout, after which it is handed out again: it was accepted, and late or twice is better than not at all.
+            _require((when - now).total_seconds() <= LONGEST_TIME, f"eta: more than {LONGEST_TIME} s ahead")
 
 
 def check_payload(payload: Any) -> None:

@@ -112,10 +112,8 @@ def test_the_rotated_secret_has_arrived(rotation: Any, folder: Path, hosts: dict
         assert (word in known) is True
 
 
-def test_the_controller_holds_secrets_in_one_folder_only(
-    rotation: tuple[str, dict[str, str], int], folder: Path
-) -> None:
-    _, known, _ = rotation
+def test_the_controller_holds_secrets_in_one_folder_only(rotation: Rotation, folder: Path) -> None:
+    known = rotation.known
     hits, looked = [], 0
     for top, below, files in os.walk(ROOT):
         below[:] = [name for name in below if name not in SKIPPED and Path(top, name) != folder]

@@ -27,10 +27,9 @@ REFUSALS = {
 def seen(request: pytest.FixtureRequest, hosts: dict[str, Any]) -> dict[str, Any]:
     """Let a worker on each host try everything."""
     name = request.param
-    if name not in hosts:
-        pytest.skip(f"no host {name}")
     host = hosts[name]
-    others = [other.ansible.get_variables()["ansible_host"] for key, other in hosts.items() if key != name]
+    # A worker may talk to the host of its broker, whatever the port.
+    others = [hosts["site"].ansible.get_variables()["ansible_host"]] if name == "vault" else []
     before = attack.units(host)
     found = attack.shell(host, "run_attacks.py", QUEUE=f"attacks-{name}", OTHERS=others)
     return found | {"before": before, "after": attack.units(host)}

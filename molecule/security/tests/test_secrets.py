@@ -44,8 +44,6 @@ def values(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module", params=["vault", "site"])
 def seen(request: pytest.FixtureRequest, hosts: dict[str, Any]) -> Any:
     """Look around on each host."""
-    if request.param not in hosts:
-        pytest.skip(f"no host {request.param}")
     host = hosts[request.param]
     address = host.ansible.get_variables()["ansible_host"]
     return attack.run(host, "secret_places.py", attack.APP, "127.0.0.1:5555", f"{address}:5555")

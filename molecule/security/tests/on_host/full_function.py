@@ -7,9 +7,9 @@ import time
 from typing import Any
 
 from celery import chain, chord, current_app, group
+from housekeeping.tasks import echo
 
 PATIENCE = 60
-echo = current_app.tasks["housekeeping.echo"]
 
 
 def one(number: int, **options: Any) -> Any:

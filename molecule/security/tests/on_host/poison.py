@@ -417,8 +417,8 @@ def send_as_services(app: str) -> dict[str, dict[str, str]]:
         url = re.sub(r"^redis\+socket://", "unix://", file.read_text().strip())
         client = Redis.from_url(url.replace("virtual_host=", "db="), socket_timeout=5)
         answers[service] = {}
-        # The operator may, and it would be obeyed.
-        for name, raw in COMMANDS.items() if service != "operator" else ():
+        # The operator and Flower, which asks workers by the same way, may; and it would be obeyed.
+        for name, raw in COMMANDS.items() if service not in ("operator", "flower") else ():
             try:
                 answers[service][name] = f"heard by {client.publish(PIDBOX, raw)}"
             except RedisError as error:

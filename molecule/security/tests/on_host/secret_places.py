@@ -72,13 +72,13 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def ask(place: str, path: str, login: str) -> tuple[int, str]:
-    """Get a page of Flower's."""
+    """Get a page of Flower's, which lie below one path."""
     host, _, port = place.rpartition(":")
     connection = (
         UnixConnection(place) if place.startswith("/") else http.client.HTTPConnection(host, int(port), timeout=10)
     )
     authorization = "Basic " + base64.b64encode(login.encode()).decode()
-    connection.request("GET", path, headers={"Authorization": authorization, "Host": "localhost"})
+    connection.request("GET", f"/flower{path}", headers={"Authorization": authorization, "Host": "localhost"})
     answer = connection.getresponse()
     return answer.status, answer.read().decode(errors="replace")
 

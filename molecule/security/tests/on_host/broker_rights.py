@@ -62,7 +62,7 @@ def tried(service: str) -> dict[str, str]:
         client.ping()
         for command in (*FORBIDDEN, *OF[service]):
             try:
-                answers[command] = str(client.execute_command(*command.split(" ", 2)))
+                answers[command] = str(client.execute_command(*command.split()))
             except NoPermissionError:
                 answers[command] = "NOPERM"
             except ResponseError as error:

@@ -7,6 +7,8 @@ from typing import Any
 import attack
 import pytest
 
+from testbench.remote import parse_scores
+
 # What the kernel, systemd and the other side say to what is forbidden. A connection that is not answered counts, too: packets to
 # addresses that aren't allowed are dropped.
 REFUSALS = {
@@ -68,3 +70,13 @@ def test_the_next_good_task_is_done(seen: dict[str, Any]) -> None:
 
 def test_no_unit_was_restarted(seen: dict[str, Any]) -> None:
     assert seen["after"] == seen["before"]
+
+
+OURS = ("redis-server.", "postgresql@", "celery-", "django-web.service", "nginx.")
+
+
+def test_every_unit_is_tight_also_where_it_talks_to_other_hosts(host: Any) -> None:
+    scores = parse_scores(host.check_output("systemd-analyze security --no-pager"))
+    ours = {unit: float(score) for unit, score in scores.items() if unit.startswith(OURS)}
+    assert len(ours) >= 5
+    assert {unit: score for unit, score in ours.items() if score > (0.5 if unit.startswith("nginx") else 1.0)} == {}

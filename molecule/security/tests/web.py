@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 AUTHORITY = "/etc/sample/tls/ca.pem"
-PLAIN_PORT = 8000
+PORT = 443
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 PATIENCE = 15
@@ -65,13 +65,12 @@ class Answer:
 
 @dataclass
 class Site:
-    """The deployed site as the network sees it: through the front where there is one."""
+    """The deployed site as the network sees it: through the front."""
 
     address: str
-    port: int
-    tls: ssl.SSLContext | None
+    tls: ssl.SSLContext
     mail_folder: Path
-    authority: str = ""
+    authority: str
     cookies: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -79,15 +78,13 @@ class Site:
         """Find the site of a host; the authority that signed its certificate is asked over SSH, which knows the host."""
         variables = host.ansible.get_variables()
         address, folder = str(variables["ansible_host"]), Path(variables["testbench_mail_folder"])
-        if not host.file("/etc/systemd/system/nginx.service").exists:
-            return cls(address, PLAIN_PORT, None, folder)
         authority = host.check_output("cat %s", AUTHORITY)
-        return cls(address, 443, ssl.create_default_context(cadata=authority), folder, authority)
+        return cls(address, ssl.create_default_context(cadata=authority), folder, authority)
 
     @property
     def origin(self) -> str:
         """Return what a browser calls the site."""
-        return f"https://{self.address}" if self.tls else f"http://{self.address}:{self.port}"
+        return f"https://{self.address}"
 
     @property
     def host(self) -> str:
@@ -96,14 +93,13 @@ class Site:
 
     def visitor(self) -> Site:
         """Return the same site for somebody without cookies."""
-        return Site(self.address, self.port, self.tls, self.mail_folder, self.authority)
+        return Site(self.address, self.tls, self.mail_folder, self.authority)
 
     def raw(self, data: bytes, patience: float = PATIENCE) -> bytes:
         """Send bytes and return all that comes until the other side closes, or is silent for long."""
         received = b""
-        with socket.create_connection((self.address, self.port), timeout=PATIENCE) as plain:
-            link = self.tls.wrap_socket(plain, server_hostname=self.address) if self.tls else plain
-            with link:
+        with socket.create_connection((self.address, PORT), timeout=PATIENCE) as plain:
+            with self.tls.wrap_socket(plain, server_hostname=self.address) as link:
                 # A server that has seen enough closes in the middle of a body; what it said before is what counts.
                 with suppress(OSError):
                     link.sendall(data)

@@ -98,15 +98,17 @@ class Site:
     def raw(self, data: bytes, patience: float = PATIENCE) -> bytes:
         """Send bytes and return all that comes until the other side closes, or is silent for long."""
         received = b""
-        with socket.create_connection((self.address, PORT), timeout=PATIENCE) as plain:
-            with self.tls.wrap_socket(plain, server_hostname=self.address) as link:
-                # A server that has seen enough closes in the middle of a body; what it said before is what counts.
-                with suppress(OSError):
-                    link.sendall(data)
-                link.settimeout(patience)
-                with suppress(OSError):
-                    while chunk := link.recv(65536):
-                        received += chunk
+        with (
+            socket.create_connection((self.address, PORT), timeout=PATIENCE) as plain,
+            self.tls.wrap_socket(plain, server_hostname=self.address) as link,
+        ):
+            # A server that has seen enough closes in the middle of a body; what it said before is what counts.
+            with suppress(OSError):
+                link.sendall(data)
+            link.settimeout(patience)
+            with suppress(OSError):
+                while chunk := link.recv(65536):
+                    received += chunk
         return received
 
     def parsed(self, data: bytes, method: str = "GET") -> Answer:

@@ -23,7 +23,7 @@ WORST_SCORES = {
     "celery-beat.service": CLOSED,
     "celery-flower.service": CLOSED,
     "celery-worker@high.service": NETWORKED,
-    "celery-worker@main.service": NETWORKED,
+    "celery-worker@main.service": CLOSED,
     "django-web.service": NETWORKED,
 }
 

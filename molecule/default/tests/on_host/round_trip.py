@@ -5,6 +5,7 @@ import json
 import pathlib
 import pickle
 import time
+import uuid
 
 from celery import current_app, states
 from django.conf import settings
@@ -41,13 +42,24 @@ def send(queue):
     return echo.apply_async(kwargs={"job": {"text": queue, "numbers": [2, 3]}}, queue=queue).id
 
 
-def pickled_message(channel):
+def pickled_message():
     """Return a message that a worker would take, its body pickled."""
-    send("nobody")
-    message = json.loads(channel.client.rpop("nobody"))
     body = base64.b64encode(pickle.dumps([[], {"job": Exploit()}, {}])).decode()
-    message |= {"body": body, "content-type": "application/x-python-serialize", "content-encoding": "binary"}
-    return message
+    task_id = str(uuid.uuid4())
+    return {
+        "body": body,
+        "content-type": "application/x-python-serialize",
+        "content-encoding": "binary",
+        "headers": {"lang": "py", "task": echo.name, "id": task_id, "root_id": task_id, "retries": 0},
+        "properties": {
+            "correlation_id": task_id,
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": "default"},
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": str(uuid.uuid4()),
+        },
+    }
 
 
 def main():
@@ -56,7 +68,7 @@ def main():
     seen = {"vendor": connection.vendor, "queues": {queue: stored(task) for queue, task in tasks.items()}}
     with current_app.connection_for_write() as link:
         channel = link.default_channel
-        message = pickled_message(channel)
+        message = pickled_message()
         # It works where it is read.
         pickle.loads(base64.b64decode(message["body"]))  # noqa: S301 (made above)
         seen["works_where_read"] = PROOF.exists()
@@ -68,10 +80,10 @@ def main():
         seen["left"] = channel.client.llen("default")
         # Settled: were it delivered again and again, it would be among these.
         seen["unacknowledged"] = [
-            str(value) for value in channel.client.hvals("unacked") if seen["pickled_id"] in str(value)
+            str(value) for value in channel.client.hgetall("unacked").values() if seen["pickled_id"] in str(value)
         ]
     seen["proof"] = PROOF.exists()
-    seen["stored"] = TaskResult.objects.filter(task_id=seen["pickled_id"]).exists()
+    seen["pickled"] = stored(seen["pickled_id"])["status"]
     print("answer:" + json.dumps(seen))
 
 

@@ -31,9 +31,11 @@ app = find_app(configuration.celery_app)
 app.loader.import_default_modules()
 app.finalize(auto=True)
 seen = {name: app.conf[name] for name in sorted(operational(configuration))}
-seen |= {"DATABASES": settings.DATABASES, "broker_url": app.conf.broker_url, "timezone": app.conf.timezone}
+login, _, location = app.conf.broker_url.partition("@")
+seen |= {"DATABASES": settings.DATABASES, "broker": location, "timezone": app.conf.timezone}
+seen["broker_user"] = login.partition("//")[2].partition(":")[0]
 seen["runtime"] = vars(configuration.runtime)
-for name in ("DATABASES", "broker_url"):
+for name in ["DATABASES"]:
     seen[name] = hashlib.sha256(json.dumps(seen[name], default=str, sort_keys=True).encode()).hexdigest()
 print("answer:" + json.dumps(seen, default=str, sort_keys=True))
 """

@@ -72,6 +72,8 @@ def test_another_database_gets_its_own_options_alone(role: Roles) -> None:
             id="signing",
         ),
         pytest.param({"preflight_publish_timeout": 0.0}, ["stack_publish_timeout is 0.0"], id="publish"),
+        pytest.param({"preflight_secrets": {"stack_broker_seed": "s" * 31}}, ["stack_broker_seed", "32"], id="seed"),
+        pytest.param({"preflight_secrets": {"stack_broker_seed": ""}}, ["stack_broker_seed: not set"], id="no seed"),
     ],
 )
 def test_a_contradiction_is_named(role: Roles, variables: dict[str, Any], words: list[str]) -> None:

@@ -11,9 +11,9 @@ from flower.utils.broker import Broker
 django.setup()
 
 import redis  # noqa: E402 (the settings come first)
-from celery.app.utils import find_app  # noqa: E402
-from django.conf import settings  # noqa: E402
-from django.db.backends.postgresql.base import DatabaseWrapper  # noqa: E402
+from celery.app.utils import find_app  # noqa: E402 (as above)
+from django.conf import settings  # noqa: E402 (as above)
+from django.db.backends.postgresql.base import DatabaseWrapper  # noqa: E402 (as above)
 
 # The distribution's authorities: they don't know ours.
 OTHERS = "/etc/ssl/certs/ca-certificates.crt"

@@ -91,7 +91,7 @@ class QoS(base.QoS):
         if Channel.unsettled:
             # The broker was away a moment ago, and each attempt may take a whole timeout: see `redelivery`.
             Channel.unsettled[tag] = requeue
-            virtual.QoS.ack(self, tag)
+            self.forget(tag)
             return
         try:
             settle(self.channel.alive(), tag, requeue)
@@ -101,7 +101,7 @@ class QoS(base.QoS):
             # The task is done. Were it given up here, it would be done again.
             Channel.unsettled[tag] = requeue
             logger.warning("the broker can't be told of %s now; it will be when it is back", tag)
-        virtual.QoS.ack(self, tag)
+        self.forget(tag)
 
     def forget(self, tag: str) -> None:
         """Count a message no longer that was moved elsewhere."""

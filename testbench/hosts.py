@@ -20,7 +20,7 @@ from typing import Any
 from testbench import image, inventory, kernel, sink_process
 from testbench.console import Problem, duration, say
 from testbench.inventory import Host
-from testbench.podman import CACHE, PREFIX, ROOT, inspect, podman, run, text, v1_controllers
+from testbench.podman import CACHE, NAMED, PREFIX, ROOT, inspect, podman, run, text, v1_controllers
 from testbench.seed import keys, known_hosts, prepare, seed
 
 PATIENCE = 60
@@ -45,7 +45,7 @@ def state_of(scope: str) -> Path:
 
 def network_of(scope: str) -> str:
     """Return the name of a scope's network."""
-    return f"{PREFIX}-{scope}".replace("_", "-")
+    return f"{NAMED}-{scope}".replace("_", "-")
 
 
 def labels(scope: str) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from testbench.console import Problem
-from testbench.podman import PREFIX, ROOT, run
+from testbench.podman import NAMED, PREFIX, ROOT, run
 
 GENERATED = "zz-testbench.yml"
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?")
@@ -34,7 +34,7 @@ class Host:
     @property
     def container(self) -> str:
         """Name of its container."""
-        return f"{PREFIX}-{self.scope}-{self.name}".replace("_", "-")
+        return f"{NAMED}-{self.scope}-{self.name}".replace("_", "-")
 
     @property
     def journal(self) -> str:

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "testbench"
 # Containers, networks, volumes and images all start with it, and nothing without it is ever removed.
 PREFIX = "plainhost"
+# Several clones can have hosts of the same scenario at once where each is given a name of its own (TESTBENCH_NAME=left make test).
+NAMED = f"{PREFIX}-{name}" if (name := os.environ.get("TESTBENCH_NAME")) else PREFIX
 CAP_SYS_RESOURCE = 24
 # What a guest's systemd needs on cgroup v1 to enforce MemoryMax=, TasksMax= and CPUQuota=.
 # Never the whole tree: the guest would remount the outer machine's.

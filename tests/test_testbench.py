@@ -74,7 +74,22 @@ def test_hosts_are_those_that_name_a_release() -> None:
         ("db_1", "bookworm", ""),
         ("web", "trixie", "1g"),
     ]
-    assert found[0].container == "plainhost-two-sites-db-1"
+    assert found[0].container == f"{podman.NAMED}-two-sites-db-1"
+
+
+def test_clones_with_names_of_their_own_share_no_host() -> None:
+    names = [
+        subprocess.run(
+            [sys.executable, "-c", "from testbench.hosts import network_of; print(network_of('default'))"],
+            cwd=podman.ROOT,
+            env={**os.environ, "TESTBENCH_NAME": name},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+        for name in ("", "left", "right")
+    ]
+    assert names == ["plainhost-default", "plainhost-left-default", "plainhost-right-default"]
 
 
 def test_a_name_that_no_container_can_have_is_refused() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from testbench.demo import find_mail
 from testbench.front import Front
-from testbench.podman import PREFIX, as_root, run, text
+from testbench.podman import NAMED, as_root, run, text
 
 # What a person may have to wait for an answer (ms), and for the mail once the network is back (s).
 PATIENCE = 1000
@@ -20,7 +20,7 @@ RULE = ("OUTPUT", "--protocol", "tcp", "--dport", "6379", "--jump", "DROP")
 def dropped(variables):
     """Let no packet from the site to the broker through: neither side hears of it. From outside, so that the host needs no tool for it."""
     scope = Path(variables["site"]["testbench_mail_folder"]).parent.name
-    process = text("inspect", "--format", "{{.State.Pid}}", f"{PREFIX}-{scope}-site")
+    process = text("inspect", "--format", "{{.State.Pid}}", f"{NAMED}-{scope}-site")
     command = ["nsenter", "--target", process, "--net", "iptables", "--wait"]
 
     @contextlib.contextmanager

@@ -96,7 +96,11 @@ lock: setup ## Pin the newest versions that the ranges allow, with hashes: contr
 docs: setup ## Write the tables of the roles' README files anew from their argument specs
 	@python tools/role_docs.py
 
+.PHONY: hosts-down
+hosts-down: ## Remove every test host of this clone, also those that a killed run left, and put kernel settings back
+	@if [ -x .venv/bin/python ]; then python -m testbench.hosts down --all; else echo "  nothing to remove"; fi
+
 .PHONY: clean
-clean: demo-down ## Remove what make made: hosts, images, environments, caches (not .secrets)
+clean: demo-down hosts-down ## Remove what make made: hosts, images, environments, caches (not .secrets)
 	@if [ -x .venv/bin/python ]; then python -m testbench.hosts remove-images; fi
 	@rm -rf .venv .cache

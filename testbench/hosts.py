@@ -65,9 +65,29 @@ def our_containers(scope: str | None = None) -> list[str]:
     return [row["Names"][0] for row in belonging(json.loads(text("ps", "--all", "--format", "json")), scope)]
 
 
-def our_volumes(scope: str) -> list[str]:
-    """Return the names of a scope's volumes."""
+def our_volumes(scope: str | None) -> list[str]:
+    """Return the names of the volumes of a scope, or of all."""
     return [row["Name"] for row in belonging(json.loads(text("volume", "ls", "--format", "json")), scope)]
+
+
+def our_networks(scope: str | None) -> list[str]:
+    """Return the names of the networks of a scope, or of all."""
+    listed = json.loads(text("network", "ls", "--format", "json"))
+    return [row["name"] for row in belonging([{**row, "Labels": row.get("labels")} for row in listed], scope)]
+
+
+def orphans(listed: list[dict[str, Any]]) -> list[str]:
+    """Return the containers of clones that are gone: nobody else would ever remove them."""
+    label = f"{PREFIX}.clone"
+    clones = [(row["Names"][0], (row.get("Labels") or {}).get(label)) for row in listed]
+    return [name for name, clone in clones if clone and not Path(clone).exists()]
+
+
+def remove_orphans() -> None:
+    """Remove the hosts of clones that are gone."""
+    for name in orphans(json.loads(text("ps", "--all", "--format", "json"))):
+        remove(name)
+        say(f"  {name} removed: the clone that made it is gone")
 
 
 def ensure_network(scope: str) -> tuple[str, str]:
@@ -221,6 +241,7 @@ def up(scope: str, inventory_path: Path, mail_port: int | None = None) -> dict[s
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked():
         image.ensure({host.release for host in hosts})
+        remove_orphans()
         kernel.note()
         subnet, gateway = ensure_network(scope)
         taken: dict[str, str] = {}
@@ -250,27 +271,39 @@ def up(scope: str, inventory_path: Path, mail_port: int | None = None) -> dict[s
     return addresses
 
 
-def down(scope: str, inventory_path: Path) -> None:
-    """Remove what `up` made in this scope, and put the kernel's settings back when no host is left."""
+def down(scope: str | None, inventory_path: Path) -> None:
+    """Remove what `up` made in this scope, or in all (None), and put the kernel's settings back when no host is left."""
     with locked():
-        sink_process.stop(state_of(scope))
+        scopes = [scope] if scope else scopes_in_use()
+        for one in scopes:
+            sink_process.stop(state_of(one))
         containers = our_containers(scope)
         with ThreadPoolExecutor() as pool:
             list(pool.map(remove, containers))
         # Never by force: that would remove a container with its volume or network, whoever it belongs to.
         for volume in our_volumes(scope):
             podman("volume", "rm", volume)
-        network = inspect("network", network_of(scope))
-        if network and belonging([{"Labels": network.get("labels")}], scope):
-            podman("network", "rm", network_of(scope))
-        inventory.generated_path(inventory_path).unlink(missing_ok=True)
-        shutil.rmtree(state_of(scope), ignore_errors=True)
+        for network in our_networks(scope):
+            podman("network", "rm", network)
+        if scope:
+            inventory.generated_path(inventory_path).unlink(missing_ok=True)
+        for one in scopes:
+            shutil.rmtree(state_of(one), ignore_errors=True)
+        remove_orphans()
         if json.loads(text("ps", "--format", "json")):
             # Also another clone's, or somebody else's: without forwarding, they would lose the network.
             say("  kernel settings stay as they are, since other containers run")
         elif not our_containers():
             kernel.restore()
-    say(f"  {len(containers)} host(s) of {scope} removed")
+    say(f"  {len(containers)} host(s){f' of {scope}' if scope else ''} removed")
+
+
+def scopes_in_use() -> list[str]:
+    """Return the scopes of which something is left, be it of a run that was killed."""
+    label = f"{PREFIX}.scope"
+    listed = json.loads(text("ps", "--all", "--format", "json"))
+    ours = {row["Labels"][label] for row in belonging(listed, None)}
+    return sorted(ours | {path.parent.name for path in CACHE.glob("*/known_hosts")})
 
 
 def status() -> None:
@@ -304,6 +337,10 @@ def main(arguments: list[str] | None = None) -> int:
             default=ROOT / "inventories/local",
             help="a folder with hosts.yml, or a file (default: inventories/local)",
         )
+        if command == "down":
+            one.add_argument(
+                "--all", dest="everything", action="store_true", help="in all scopes, also what a killed run left"
+            )
         if command == "up":
             one.add_argument(
                 "--mail-sink",
@@ -322,7 +359,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.command == "prepare":
             prepare(inventory.read(options.inventory, options.scope), state_of(options.scope))
         elif options.command == "down":
-            down(options.scope, options.inventory)
+            down(None if options.everything else options.scope, options.inventory)
         elif options.command == "status":
             status()
         else:

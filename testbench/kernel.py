@@ -1,4 +1,8 @@
-"""Kernel settings that hosts share with this machine: noted before the first, put back after the last."""
+"""Kernel settings that hosts share with this machine: noted before the first, put back after the last.
+
+The note is the machine's, not a clone's. A clone whose run was killed leaves its hosts behind, and perhaps the settings without hosts;
+another clone must not take those for the machine's own.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ import json
 from pathlib import Path
 
 from testbench.console import say
-from testbench.podman import CACHE, as_root, run
+from testbench.podman import PREFIX, as_root, run
 
-NOTE = CACHE / "kernel.json"
+# Gone after a reboot, as the settings are.
+NOTE = Path(f"/run/{PREFIX}-testbench/kernel.json")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 SETTINGS = (
     Path("/proc/sys/vm/overcommit_memory"),
@@ -34,12 +39,16 @@ def current() -> dict[str, str]:
 
 
 def note() -> None:
-    """Note the settings, unless that was already done since this machine was booted."""
+    """Note the settings, unless some clone has done so since this machine was booted."""
     boot = BOOT_ID.read_text().strip()
-    if NOTE.exists() and json.loads(NOTE.read_text())["boot"] == boot:
-        return
-    NOTE.parent.mkdir(parents=True, exist_ok=True)
-    NOTE.write_text(json.dumps({"boot": boot, "settings": current()}, indent=2) + "\n")
+    if NOTE.exists():
+        if json.loads(NOTE.read_text())["boot"] == boot:
+            return
+        run(as_root(["rm", str(NOTE)]))
+    text = json.dumps({"boot": boot, "settings": current()}, indent=2) + "\n"
+    # Of two clones that come together the first is right (noclobber); a note appears whole or not at all.
+    script = 'umask 022; mkdir -p "${1%/*}"; cat > "$1.$$"; ln "$1.$$" "$1" 2> /dev/null; rm "$1.$$"'
+    run(as_root(["sh", "-c", script, "sh", str(NOTE)]), data=text.encode())
 
 
 def restore() -> None:
@@ -53,4 +62,4 @@ def restore() -> None:
             if now.get(path) != value:
                 run(as_root(["tee", path]), data=value.encode())
                 say(f"  {path} is {value} again (was {now.get(path)})")
-    NOTE.unlink()
+    run(as_root(["rm", str(NOTE)]))

@@ -188,6 +188,38 @@ def test_kernel_settings_are_put_back(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not kernel.NOTE.exists()
 
 
+def test_a_run_that_was_killed_leaves_the_note_to_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one may be another clone's: it finds the setting changed and no host, and knows all the same what it was."""
+    setting = tmp_path / "overcommit"
+    setting.write_text("0\n")
+    monkeypatch.setattr(kernel, "SETTINGS", (setting,))
+    monkeypatch.setattr(kernel, "NOTE", tmp_path / "run" / "kernel.json")
+    monkeypatch.setattr(kernel, "as_root", lambda command: command)
+    kernel.note()
+    setting.write_text("1\n")
+    code = (
+        "import sys; from pathlib import Path; from testbench import kernel; setting, note = map(Path, sys.argv[1:]);"
+        "kernel.SETTINGS, kernel.NOTE, kernel.as_root = (setting,), note, lambda command: command;"
+        "kernel.note(); kernel.restore()"
+    )
+    subprocess.run([sys.executable, "-c", code, str(setting), str(kernel.NOTE)], cwd=podman.ROOT, check=True)
+    assert setting.read_text() == "0"
+
+
+def test_the_note_is_the_machines() -> None:
+    assert not kernel.NOTE.is_relative_to(podman.ROOT)
+
+
+def test_hosts_of_a_clone_that_is_gone_are_known(tmp_path: Path) -> None:
+    label = f"{podman.PREFIX}.clone"
+    listed = [
+        {"Names": ["here"], "Labels": {label: str(tmp_path)}},
+        {"Names": ["gone"], "Labels": {label: str(tmp_path / "gone")}},
+        {"Names": ["somebody-elses"], "Labels": None},
+    ]
+    assert hosts.orphans(listed) == ["gone"]
+
+
 def test_a_note_from_before_a_reboot_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     setting, boot = tmp_path / "overcommit", tmp_path / "boot_id"
     setting.write_text("0\n")

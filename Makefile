@@ -57,7 +57,7 @@ audit: setup ## Known vulnerabilities of what the locks pin; says so where no se
 
 .PHONY: test-unit
 test-unit: setup ## Host-free tests
-	@python -m pytest tests
+	@python -m pytest --randomly-seed=$(or $(TEST_SEED),1) tests
 
 # An environment with Celery and Django, which the controller has no need of.
 .PHONY: celery-environment

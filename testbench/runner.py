@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from testbench.console import Steps, duration, paint, say
@@ -42,6 +43,13 @@ def steps(root: Path) -> list[Step]:
     ]
 
 
+@cache
+def seed() -> str:
+    """Return the seed of the tests' order: each commit has its own, so that a failure can be seen again on the same commit."""
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    return str(int(head[:8] or "1", 16))
+
+
 def run(step: Step) -> None:
     """Run a step and pass its output on; raise when it fails."""
     started = last = time.monotonic()
@@ -52,7 +60,7 @@ def run(step: Step) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         bufsize=0,
-        env={**os.environ, "COLUMNS": "140"},
+        env={"TEST_SEED": seed(), **os.environ, "COLUMNS": "140"},
     )
     over = threading.Event()
 

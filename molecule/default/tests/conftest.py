@@ -18,6 +18,11 @@ from testbench.front import Front
 JOURNALS = "celery-* django-web* nginx* redis-server* postgresql@*"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "after_all: runs behind all other tests, in whichever order those come")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Add the journal since the test began to the report of a failure."""
@@ -29,6 +34,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         shown = host.run(f"journalctl --no-pager --output=short-iso --lines=80 {since} {units}")
         report.sections.append(("Journal of the host's units", shown.stdout or shown.stderr))
     return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what asks for the traces of all other tests behind them; those come in any order (pytest-randomly)."""
+    items.sort(key=lambda item: item.get_closest_marker("after_all") is not None)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +101,7 @@ def http(front: Front) -> Any:
 def mail_to(variables: dict[str, Any]) -> Any:
     """Wait for the mail to somebody."""
     folder = Path(variables["testbench_mail_folder"])
-    return lambda recipient: stack.wait_for(lambda: find_mail(folder, recipient), f"mail to {recipient}", 30)
+    return lambda recipient: stack.wait_for(lambda: find_mail(folder, recipient), f"mail to {recipient}")
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ UNITS = list(ACCOUNTS)
 DEPENDENCIES = ["redis-server.service", "postgresql@*"]
 
 
-def wait_for(look: Callable[[], Any], what: str, patience: float = 60) -> Any:
-    """Look until there is something to see, and return it."""
+def wait_for(look: Callable[[], Any], what: str, patience: float = 180) -> Any:
+    """Look until there is something to see, and return it. The patience (s) bounds a hang; it measures no machine."""
     deadline = time.monotonic() + patience
     while True:
         if seen := look():
@@ -68,6 +68,15 @@ def script(host: Any, name: str, *arguments: str) -> Any:
     """Run a script of tests/on_host with the host's own Python and return its answer."""
     code = (HERE / "on_host" / name).read_text()
     return json.loads(host.check_output(f"python3 -c {shlex.quote(code)} {' '.join(arguments)}"))
+
+
+def inspect(host: Any, question: str) -> dict[str, Any]:
+    """Ask both workers with `celery inspect`, and return what each answers, by its node name."""
+    nodes = "high@$(uname -n),main@$(uname -n)"
+    # It ends with the last answer; the timeout (s) bounds a hang.
+    out = host.check_output(f"sample-celery inspect {question} --json --timeout=60 --destination={nodes}")
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found
 
 
 def redis(host: Any, command: str) -> str:

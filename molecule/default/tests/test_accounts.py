@@ -41,8 +41,8 @@ def test_the_management_command_works(host):
 
 
 def test_celerys_command_reaches_both_workers(host):
-    answer = host.check_output("sample-celery inspect ping --json")
-    assert answer.count('"pong"') == 2
+    answers = stack.inspect(host, "ping")
+    assert [answer["ok"] for answer in answers.values()] == ["pong", "pong"]
 
 
 def test_the_management_command_runs_as_the_workers_account(host):

@@ -34,7 +34,7 @@ def test_it_sees_the_workers(http, login, host):
         seen = json.loads(http("GET", f"{FLOWER}/api/workers?refresh=1", login=login)[1])
         return {name.split("@")[0] for name in seen}
 
-    assert stack.wait_for(lambda: names() >= {"high", "main"}, "both workers in Flower", 20)
+    assert stack.wait_for(lambda: names() >= {"high", "main"}, "both workers in Flower")
 
 
 def test_it_is_read_only(http, login, host):

@@ -252,6 +252,14 @@ def test_a_client_s_word_on_where_it_comes_from_counts_for_nothing(front):
 # --- Limits ---
 
 
+@pytest.fixture
+def limits(host, wait_until_up):
+    """Give back to the tests that follow what this one uses up: nginx counts in memory that ends with its main process."""
+    yield
+    host.check_output(f"systemctl restart {UNIT}")
+    wait_until_up()
+
+
 def knock(host, address, method, path, count):
     return {
         int(status): number
@@ -259,6 +267,7 @@ def knock(host, address, method, path, count):
     }
 
 
+@pytest.mark.usefixtures("limits")
 def test_guessing_passwords_is_slowed_down(host, address):
     seen = knock(host, address, "POST", "/admin/login/", 20)
     assert seen[429] >= 5
@@ -268,11 +277,13 @@ def test_guessing_passwords_is_slowed_down(host, address):
     assert set(knock(host, address, "GET", "/admin/login/", 5)) == {200}
 
 
+@pytest.mark.usefixtures("limits")
 def test_a_path_that_the_inventory_names_is_limited(host, address):
     seen = knock(host, address, "POST", "/register/", 45)
     assert seen[429] >= 5
 
 
+@pytest.mark.usefixtures("limits")
 def test_asking_flower_is_limited_and_its_files_are_not(host, address):
     assert knock(host, address, "GET", "/flower/", 150)[429] >= 5
     assert set(knock(host, address, "GET", "/flower/static/favicon.ico", 5)) == {200}
@@ -371,12 +382,12 @@ class Visitors:
 def test_a_restart_refuses_nobody(host, front, unit):
     before = stack.main_pid(host, unit)
     with Visitors(front) as visitors:
-        stack.wait_for(lambda: len(visitors.answers) > 10, "the first visitors", 20)
+        stack.wait_for(lambda: len(visitors.answers) > 10, "the first visitors")
         for _ in range(2):
             host.check_output(f"systemctl restart {unit}")
             seen = len(visitors.answers)
             # gunicorn's processes load the application after it has said that it is ready.
-            stack.wait_for(lambda seen=seen: len(visitors.answers) > seen + 10, "visitors after the restart", 60)
+            stack.wait_for(lambda seen=seen: len(visitors.answers) > seen + 10, "visitors after the restart")
     assert stack.main_pid(host, unit) not in (0, before)
     assert visitors.faults == []
 
@@ -401,16 +412,15 @@ def test_the_log_names_the_page_and_not_the_query(host, front):
     ask(front, f"/nowhere/{word}?token={word}-secret")
     ask(front, "/nowhere/", Cookie=f"token={word}-secret", Authorization=f"Bearer {word}-secret")
     log = stack.wait_for(
-        lambda: host.run(f"journalctl --unit=nginx --since=-2min --grep={word} --output=cat").stdout, "the line", 10
+        lambda: host.run(f"journalctl --unit=nginx --since=-2min --grep={word} --output=cat").stdout, "the line"
     )
     assert f"GET /nowhere/{word} " in log
     assert "secret" not in host.check_output(f"journalctl --since=-2min --output=cat | grep {word}")
 
 
-# Last, since it waits for the time that is left.
 def test_who_doesnt_end_his_request_is_left(dawdler):
     link, began = dawdler
-    link.settimeout(CLIENT_TIMEOUT + 10)
+    link.settimeout(120)
     with contextlib.suppress(ConnectionResetError):
         assert b"200" not in link.recv(1000)
     # Nobody on the other end any more.

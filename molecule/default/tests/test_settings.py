@@ -33,7 +33,7 @@ def test_a_service_has_not_been_overtaken_by_its_files(once, unit):
 
 def test_workers_say_the_same_of_what_they_have_in_memory(host, once):
     wanted = once(asked)["settings"]["operator"]
-    said = json.loads(host.check_output("sample-celery inspect conf --json").splitlines()[-1])
+    said = stack.inspect(host, "conf")
     assert {node.split("@")[0] for node in said} == {"high", "main"}
     names = {f"CELERY_{name.upper()}": name for name in wanted}
     for conf in said.values():
@@ -56,7 +56,7 @@ def test_a_service_is_watched(host, unit):
 
 def consumers(host):
     """Return the worker's queues as it says itself; empty while it doesn't answer."""
-    done = host.run("sample-celery inspect active_queues --json --timeout=5 --destination=high@$(uname -n)")
+    done = host.run("sample-celery inspect active_queues --json --timeout=60 --destination=high@$(uname -n)")
     return (
         [queue["name"] for node in json.loads(done.stdout.splitlines()[-1]).values() for queue in node]
         if done.rc == 0
@@ -76,7 +76,7 @@ def test_a_worker_without_its_broker_starts_for_as_long_as_it_takes(host, wait_u
     host.check_output("systemctl stop redis-server")
     try:
         host.check_output(f"systemctl restart --no-block {unit}")
-        stack.wait_for(lambda: stack.show(host, unit, "ActiveState")["ActiveState"] == "activating", "a start", 30)
+        stack.wait_for(lambda: stack.show(host, unit, "ActiveState")["ActiveState"] == "activating", "a start")
         assert host.run(f"timeout 5 systemctl start {unit}").rc == 124
         assert stack.show(host, unit, "ActiveState")["ActiveState"] == "activating"
     finally:

@@ -1,6 +1,5 @@
 """The units of the application: together, sandboxed, and as many processes as were planned."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -72,8 +71,8 @@ def test_workers_have_as_many_processes_as_planned(host, variables):
 
 def test_workers_say_what_was_planned(host, variables):
     pools = {pool["name"]: pool for pool in plan(host, variables)["pools"]}
-    said = json.loads(host.check_output("sample-celery inspect stats --json").splitlines()[-1])
-    queues = json.loads(host.check_output("sample-celery inspect active_queues --json").splitlines()[-1])
+    said = stack.inspect(host, "stats")
+    queues = stack.inspect(host, "active_queues")
     for node, stats in said.items():
         pool = pools.pop(node.split("@")[0])
         assert stats["pool"]["max-concurrency"] == pool["concurrency"]
@@ -93,7 +92,7 @@ def test_one_command_stops_and_starts_the_application(host, wait_until_up):
     host.check_output("systemctl stop sample.target")
     try:
         # Stopping the target queues the stop of its services; they may finish what they are at.
-        stack.wait_for(lambda: states(host) == {"inactive"}, "a stop of all services", 30)
+        stack.wait_for(lambda: states(host) == {"inactive"}, "a stop of all services")
         assert host.run("pgrep -u celery,celery-beat,celery-flower,django-web").rc == 1
         # What others may use as well stays.
         assert stack.active(host, ["redis-server.service"])

@@ -17,24 +17,22 @@ def test_the_health_page_answers(http):
     assert (status, json.loads(body)) == (200, {"status": "ok"})
 
 
-def test_registering_answers_at_once_and_the_mail_arrives(host, http, somebody, mail_to):
-    status, body, milliseconds = http("POST", "/register/", somebody)
+def test_registering_answers_and_the_mail_arrives(host, http, somebody, mail_to):
+    status, body, _ = http("POST", "/register/", somebody)
     assert status == 201, body
-    assert milliseconds < 1000
     mail = mail_to(somebody["email"])
     assert mail["to"] == somebody["email"]
     assert mail["from"] == "sample@example.com"
     query = RESULT.format(user=json.loads(body)["id"])
     command = f"runuser -u postgres -- psql -d sample -tAc {shlex.quote(query)}"
-    stack.wait_for(lambda: host.check_output(command).startswith('SUCCESS {"sent": true'), "the result", 20)
+    stack.wait_for(lambda: host.check_output(command).startswith('SUCCESS {"sent": true'), "the result")
 
 
 def test_the_request_does_not_wait_for_the_workers(host, http, somebody, mail_to):
     host.check_output("systemctl stop celery-worker@high.service")
     try:
-        status, _, milliseconds = http("POST", "/register/", somebody)
-        assert status == 201
-        assert milliseconds < 1000
+        # The answer is here while nobody could have sent the mail.
+        assert http("POST", "/register/", somebody)[0] == 201
     finally:
         host.check_output("systemctl start celery-worker@high.service")
     assert mail_to(somebody["email"])

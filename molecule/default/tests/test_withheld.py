@@ -1,10 +1,12 @@
-"""What Redis withheld from the services, after all that the other files did. The name makes it the last."""
+"""What Redis withheld from the services, after all that the other tests did."""
 
 import json
 
+import pytest
 import stack
 
 
+@pytest.mark.after_all
 def test_no_service_was_refused_anything(host):
     log = json.loads(stack.redis(host, "--json acl log 128"))
     # Other tests try wrong passwords.

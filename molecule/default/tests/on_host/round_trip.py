@@ -13,7 +13,7 @@ from django.db import connection
 from django_celery_results.models import TaskResult
 from housekeeping.tasks import echo
 
-PATIENCE = 30
+PATIENCE = 180
 # Where the worker may write, so that nothing but the refusal keeps the message from doing it.
 PROOF = pathlib.Path(settings.MEDIA_ROOT, "unpickled")
 

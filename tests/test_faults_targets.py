@@ -38,7 +38,7 @@ def test_a_run_within_its_targets_misses_none():
         ({"effect_twice": ["x"]}, "1 with an effect twice: x"),
         ({"without_result": ["x"]}, "without a stored result: x"),
         ({"failed": ["x"]}, "1 failed where 0 should"),
-        ({"first_progress": 10.1}, "first progress after 10.1 s, allowed are 10"),
+        ({"first_progress": 60.1}, "first progress after 60.1 s, allowed are 60"),
         ({"first_progress": None}, "no progress"),
         ({"accepted": 5}, "only 5 jobs were accepted"),
     ],

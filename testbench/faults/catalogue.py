@@ -13,7 +13,7 @@ FAULTS = (
     Fault("kill-main", "kill -9 of a worker's main process", damage.kill_main),
     Fault("kill-cgroup", "kill -9 of a whole worker, ten times", damage.kill_cgroup),
     Fault("stop-worker", "worker stopped and started under load", damage.stop_worker, heal=damage.start_workers),
-    Fault("freeze-worker", "worker frozen (SIGSTOP)", damage.freeze_worker, WATCHDOG + 15, heal=damage.thaw_workers),
+    Fault("freeze-worker", "worker frozen (SIGSTOP)", damage.freeze_worker, WATCHDOG + 60, heal=damage.thaw_workers),
     Fault("kill-redis", "kill -9 of Redis", damage.kill_redis),
     Fault("restart-redis", "Redis restarted", damage.restart_redis),
     Fault("freeze-redis", "Redis frozen for 30 s", damage.freeze_redis, heal=damage.thaw_redis),
@@ -28,7 +28,7 @@ FAULTS = (
         heal=damage.move_back,
         check=damage.disk_was_full,
     ),
-    Fault("power-cut", "power cut of the host", damage.cut_power, 15.0, heal=damage.power_on),
+    Fault("power-cut", "power cut of the host", damage.cut_power, 90.0, heal=damage.power_on),
     Fault("kill-beat", "beat killed while runs are due", damage.kill_beat),
     Fault("beat-without-redis", "broker away while runs are due", damage.beat_without_redis, heal=damage.start_redis),
     Fault(
@@ -37,7 +37,7 @@ FAULTS = (
         damage.killer_task,
         check=damage.killer_is_dead_letter,
         fails=1,
-        patience=60,
+        patience=240,
     ),
     Fault("leaking-task", "a task that leaks memory", damage.leaking_task, check=damage.leakers_were_replaced),
     Fault(
@@ -54,6 +54,6 @@ FAULTS = (
         heal=damage.bring_worker_back,
         check=damage.taken_over_in_time,
         absent=(damage.MAIN,),
-        patience=75,
+        patience=240,
     ),
 )

@@ -24,8 +24,8 @@ FILES = HERE.parents[1] / "roles/celery_runtime/files"
 SERVER = "/usr/bin/redis-check-rdb"
 
 
-def wait_for(look: Callable[[], Any], what: str, patience: float = 20) -> Any:
-    """Look until there is something to see, and return it."""
+def wait_for(look: Callable[[], Any], what: str, patience: float = 120) -> Any:
+    """Look until there is something to see, and return it. The patience (s) bounds a hang; it measures no machine."""
     deadline = time.monotonic() + patience
     while True:
         if seen := look():
@@ -59,7 +59,7 @@ class Server:
     @property
     def client(self) -> Redis:
         """Return a client."""
-        return Redis(port=self.port, socket_timeout=5)
+        return Redis(port=self.port, socket_timeout=60)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -100,7 +100,7 @@ class Server:
             raise AssertionError("not started")
         self.process.send_signal(number)
         if number in (signal.SIGKILL, signal.SIGTERM):
-            self.process.wait(10)
+            self.process.wait(60)
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     if one.process and one.process.poll() is None:
         one.process.send_signal(signal.SIGCONT)
         one.process.kill()
-        one.process.wait(10)
+        one.process.wait(60)
 
 
 @dataclass
@@ -146,7 +146,7 @@ class Celery:
     def run(self, *arguments: str) -> str:
         """Run a command of Celery's and return what it printed."""
         command = [sys.executable, "-m", "celery", "--app=jobs", *arguments]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=180, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -154,7 +154,7 @@ class Celery:
         """Send a task from a process of its own and return its id."""
         code = f"import jobs; print(jobs.{task}.apply_async({arguments!r}, **{options!r}).id)"
         done = subprocess.run(
-            [sys.executable, "-c", code], env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", code], env=self.environment, capture_output=True, text=True, timeout=180, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -197,15 +197,20 @@ class Celery:
         file = self.folder / "effects"
         return file.read_text().split() if file.exists() else []
 
+    def release(self, *names: str) -> None:
+        """Let tasks `hold` of these names end."""
+        for name in names:
+            (self.folder / f"effects-{name}-may-end").touch()
+
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """Kill a worker with all its children at once, as the kernel or a power cut would."""
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
 
     def stop(self, process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
         """Stop a worker and wait for its end."""
         process.send_signal(number)
-        process.wait(30)
+        process.wait(120)
 
 
 @pytest.fixture

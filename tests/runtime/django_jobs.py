@@ -40,6 +40,17 @@ def note(name: str, seconds: float = 0) -> str:
     return name
 
 
+@app.task
+def hold(name: str) -> str:
+    """Begin, and end when the test opens the gate of this name."""
+    leave(f"begin-{name}")
+    gate = Path(f"{os.environ['EFFECTS']}-{name}-may-end")
+    while not gate.exists():
+        time.sleep(0.02)
+    leave(name)
+    return name
+
+
 @app.task(max_retries=2, default_retry_delay=1)
 def die(name: str) -> str:
     """End the child that runs this."""

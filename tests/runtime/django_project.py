@@ -65,7 +65,7 @@ class Project(Celery):
         """Run code in a process of the project's, as a web request or a shell would."""
         code = f"import django; django.setup(); import django_jobs\n{code}"
         done = subprocess.run(
-            [sys.executable, "-c", code], env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", code], env=self.environment, capture_output=True, text=True, timeout=180, check=False
         )
         if done.returncode != 0:
             raise AssertionError(done.stdout + done.stderr)

@@ -41,6 +41,16 @@ def note(name: str, seconds: float = 0) -> None:
 
 
 @app.task
+def hold(name: str) -> None:
+    """Begin, and end when the test opens the gate of this name."""
+    leave(f"begin-{name}")
+    gate = Path(f"{os.environ['EFFECTS']}-{name}-may-end")
+    while not gate.exists():
+        time.sleep(0.02)
+    leave(name)
+
+
+@app.task
 def kill_worker() -> None:
     leave("kill")
     # The main process, and with it all its children: the whole group.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -49,16 +48,6 @@ def send_notes(celery: Any, names: list[str], seconds: float = 0) -> None:
                 content_encoding="utf-8",
                 retry=False,
             )
-
-
-def seconds_until(celery: Any, name: str) -> float:
-    """Return the seconds from the publish of `note(name)` to its effect."""
-    begun = time.monotonic()
-    send_notes(celery, [name])
-    while name not in celery.effects():
-        assert time.monotonic() - begun < 10, celery.log()
-        time.sleep(0.005)
-    return time.monotonic() - begun
 
 
 def record(ledger: Ledger, node: str, tag: str, name: str, **headers: Any) -> None:

@@ -99,18 +99,19 @@ def test_with_full_function_nothing_is_refused(server: Server, as_user: Any, tmp
     operator.run("purge", "--force")
 
     # A takeover, by a worker of another name.
-    as_user("web").send("note", "kept", 2)
+    as_user("web").send("hold", "kept")
     wait_for(lambda: "begin-kept" in web.effects(), "the long task")
     as_user("worker").kill(worker)
     heir = as_user("worker").worker("heir")
-    wait_for(lambda: "kept" in web.effects(), "the takeover", 30)
+    web.release("kept")
+    wait_for(lambda: "kept" in web.effects(), "the takeover")
     # A dead letter: whoever takes this message is killed by it.
     as_user("web").send("kill_worker")
-    heir.wait(20)
+    heir.wait(120)
     for number in range(2):
-        as_user("worker").worker(f"next{number}").wait(40)
+        as_user("worker").worker(f"next{number}").wait(120)
     last = as_user("worker").worker("last")
-    wait_for(lambda: server.client.hlen("celery_runtime:dead_letters") == 1, "the dead letter", 30)
+    wait_for(lambda: server.client.hlen("celery_runtime:dead_letters") == 1, "the dead letter")
     assert "jobs.kill_worker" in as_user("operator").run("dead-letters", "list")
     as_user("operator").run("dead-letters", "drop", "--all")
     as_user("worker").stop(last)

@@ -12,8 +12,8 @@ from conftest import wait_for
 from kombu import Connection, Consumer, Queue
 
 
-def done(celery: Any, names: list[str], patience: float = 20) -> None:
-    wait_for(lambda: set(names) <= set(celery.effects()), f"{names}; worker: {celery.log()}", patience)
+def done(celery: Any, names: list[str]) -> None:
+    wait_for(lambda: set(names) <= set(celery.effects()), f"{names}; worker: {celery.log()}")
 
 
 def test_tasks_of_all_queues_and_priorities_are_done(celery: Any, server: Any) -> None:
@@ -27,25 +27,27 @@ def test_tasks_of_all_queues_and_priorities_are_done(celery: Any, server: Any) -
         assert not server.client.exists(key), key
 
 
-def test_an_idle_worker_begins_at_once(celery: Any) -> None:
+# The look at the queues each second is the net below what Redis says of them. Without it, only what Redis says wakes a worker.
+NO_NET = {"broker_transport_options": {"visibility_timeout": 7200, "socket_timeout": 5, "polling_interval": 3600}}
+
+
+def test_an_idle_worker_begins_when_redis_says_so(celery: Any) -> None:
+    celery.settings = NO_NET
     celery.worker()
-    took = []
     for number in range(5):
-        time.sleep(1.3)
-        took.append(jobs_client.seconds_until(celery, f"n{number}"))
-    # Half of the waits would be longer if it looked once a second.
-    assert sorted(took)[2] < 0.3, took
+        jobs_client.send_notes(celery, [f"n{number}"])
+        done(celery, [f"n{number}"])
+        time.sleep(0.3)
 
 
 def test_no_wake_up_is_missed(celery: Any) -> None:
-    """Messages and what Redis says of the lists arrive in every order; a missed one would cost seconds."""
+    """Messages and what Redis says of the lists arrive in every order; a missed one would never be made up for."""
+    celery.settings = NO_NET
     celery.worker()
     for number in range(60):
         names = [f"n{number}-{one}" for one in range(1 + number % 5)]
-        begun = time.monotonic()
         jobs_client.send_notes(celery, names)
-        done(celery, names, 5)
-        assert time.monotonic() - begun < 3
+        done(celery, names)
         time.sleep((0, 0.01, 0.3)[number % 3])
 
 
@@ -61,7 +63,7 @@ def test_no_message_lies_outside_queue_and_record(celery: Any, server: Any) -> N
         waiting = server.client.llen("low") + server.client.hlen("unacked")
         assert waiting >= len(names) - len({line for line in celery.effects() if line in names})
     celery.worker()
-    done(celery, names, 40)
+    done(celery, names)
     wait_for(lambda: server.client.hlen("unacked") == 0, "acknowledged")
 
 
@@ -69,10 +71,11 @@ def test_a_full_redis_is_emptied_and_then_takes_again(celery: Any, server: Any) 
     celery.worker()
     names = [f"n{number}" for number in range(20)]
     server.client.config_set("maxmemory-policy", "noeviction")
-    celery.send("note", "first", 2)
+    celery.send("hold", "first")
     done(celery, ["begin-first"])
     jobs_client.send_notes(celery, names)
     server.client.config_set("maxmemory", 1)
+    celery.release("first")
     done(celery, [*names, "first"])
     wait_for(lambda: server.client.hlen("unacked") == 0, "acknowledged")
     with pytest.raises(Exception, match="maxmemory"):
@@ -97,7 +100,7 @@ def test_without_tracking_a_task_begins_within_seconds(celery: Any, server: Any)
     celery.url = celery.url.replace("redis://", "redis://worker:any@")
     celery.worker()
     celery.send("note", "one")
-    done(celery, ["one"], 10)
+    done(celery, ["one"])
     assert "refuses CLIENT TRACKING" in celery.log()
 
 
@@ -158,9 +161,10 @@ def test_a_consumer_without_event_loop_and_one_that_acknowledges_nothing(celery:
 def test_a_frozen_redis_costs_nothing(celery: Any, server: Any, seconds: float) -> None:
     celery.worker()
     jobs_client.send_notes(celery, [f"n{number}" for number in range(5)])
-    celery.send("note", "long", 1)
+    celery.send("hold", "long")
     done(celery, ["begin-long"])
     server.signal(signal.SIGSTOP)
+    celery.release("long")
     time.sleep(seconds)
     server.signal(signal.SIGCONT)
     celery.send("note", "after")

@@ -82,7 +82,7 @@ def test_a_task_that_ends_while_the_broker_is_away_is_not_done_again(celery: Any
     done(celery, ["begin-one"])
     server.signal(signal.SIGKILL)
     celery.release("one")
-    wait_for(lambda: "the broker can't be told of" in celery.log(), "the end of the task")
+    done(celery, ["one"])
     server.start()
     # What waited for its time in the worker's memory was forgotten with the connection, and is given back.
     done(celery, ["waiting", "one"])

@@ -30,7 +30,7 @@ _value:
 """
 
 # A pool's name becomes a systemd instance name, a host name part of the Celery node and a file name.
-POOL_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
+POOL_NAME = re.compile(r"^[a-z][a-z0-9_]{0,23}$")
 # Queue names become Redis keys and are part of ACL patterns, where other characters have a meaning.
 QUEUE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
 POOL_KEYS = {
@@ -96,7 +96,7 @@ def pool_errors(pools: Any, queues: list[str], defaults: dict[str, Any]) -> list
 def _one_pool(pool: dict[str, Any], queues: list[str], defaults: dict[str, Any]) -> list[str]:
     errors = []
     if not POOL_NAME.match(str(pool.get("name", ""))):
-        errors.append("name must be lower-case letters, digits and _, starting with a letter, at most 32")
+        errors.append("name must be lower-case letters, digits and _, starting with a letter, at most 24")
     for key in sorted(set(pool) - POOL_KEYS):
         errors.append(f"unknown key '{key}'; known: {', '.join(sorted(POOL_KEYS))}")
     if not isinstance(pool.get("queues"), list) or not pool["queues"]:

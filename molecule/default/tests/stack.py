@@ -16,8 +16,8 @@ ANSWER = "answer:"
 REDIS_SOCKET = "/run/redis/redis-server.sock"
 
 ACCOUNTS = {
-    "celery-worker@high.service": "celery",
-    "celery-worker@main.service": "celery",
+    "celery-worker@high.service": "celery_high",
+    "celery-worker@main.service": "celery_main",
     "celery-beat.service": "celery-beat",
     "celery-flower.service": "celery-flower",
     "django-web.service": "django-web",

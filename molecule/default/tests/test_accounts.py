@@ -45,6 +45,11 @@ def test_celerys_command_reaches_both_workers(host):
     assert [answer["ok"] for answer in answers.values()] == ["pong", "pong"]
 
 
-def test_the_management_command_runs_as_the_workers_account(host):
+def test_no_two_services_share_an_account():
+    assert len(set(stack.ACCOUNTS.values())) == len(stack.ACCOUNTS)
+    assert "celery" not in stack.ACCOUNTS.values(), "that of the operators' commands"
+
+
+def test_the_management_command_runs_as_an_account_of_its_own(host):
     code = "import os, pwd; print(pwd.getpwuid(os.getuid()).pw_name)"
     assert host.check_output(f'sample-manage shell -c "{code}"').splitlines()[-1] == "celery"

@@ -1,6 +1,7 @@
 """The units of the application: together, sandboxed, and as many processes as were planned."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,9 @@ WORST_SCORES = {
     "celery-worker@main.service": CLOSED,
     "django-web.service": NETWORKED,
 }
+
+
+SHARED_MEMORY = 64 * 2**20
 
 
 def test_the_sandbox_is_tight(host):
@@ -81,6 +85,22 @@ def test_workers_say_what_was_planned(host, variables):
         assert stats["prefetch_count"] == pool["concurrency"] * pool["prefetch_multiplier"]
         assert {queue["name"] for queue in queues[node]} == set(pool["queues"])
     assert pools == {}
+
+
+@pytest.mark.parametrize("unit", stack.UNITS)
+def test_memory_that_is_shared_by_name_is_the_units_own(host, unit):
+    """What one service keeps there is none of the others' business, and takes nothing from PostgreSQL's."""
+    inside = f"nsenter --target {stack.main_pid(host, unit)} --mount"
+    name = f"/dev/shm/test-{time.time_ns()}"
+    host.check_output(f"{inside} touch {name}")
+    try:
+        assert host.run(f"test -e {name}").rc == 1
+        options = host.check_output(f"{inside} findmnt --noheadings --output OPTIONS /dev/shm")
+        assert "noexec" in options.split(",")
+        # Bytes. Without a limit it would be half of the host's memory.
+        assert int(host.check_output(f"{inside} findmnt --noheadings --bytes --output SIZE /dev/shm")) <= SHARED_MEMORY
+    finally:
+        host.check_output(f"{inside} rm {name}")
 
 
 def states(host):

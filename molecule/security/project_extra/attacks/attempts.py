@@ -20,6 +20,11 @@ APP = "sample"
 OWN = os.environ.get("CREDENTIALS_DIRECTORY", "none")
 
 
+# World-writable on a host of Debian's.
+SHARED_MEMORY = "/dev/shm"  # noqa: S108
+LOCKS = "/run/lock"
+
+
 def read(path: str) -> Callable[[], str]:
     """Return what reads a file."""
     return lambda: f"{len(Path(path).read_bytes())} bytes"
@@ -82,6 +87,29 @@ def look_at_processes(what: str) -> Callable[[], str]:
         return " ".join(got)
 
     return attempt
+
+
+def signal_others() -> str:
+    """Find processes of this account outside of this unit, and ask whether they may be killed."""
+    own, got = Path("/proc/self/cgroup").read_text(), []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if (path / "cgroup").read_text() != own:
+                os.kill(int(path.name), 0)
+                got.append(path.name)
+        except OSError:
+            continue
+    if not got:
+        raise PermissionError(1, "none that may be killed")
+    return " ".join(got)
+
+
+def find_shared_memory_of_others() -> str:
+    """Look for what another service keeps in the memory that is shared by name."""
+    found = [path.name for path in Path(SHARED_MEMORY).iterdir() if path.stat().st_uid != os.getuid()]
+    if not found:
+        raise FileNotFoundError(2, "nothing of others")
+    return " ".join(found)
 
 
 def execute(*command: str) -> str:
@@ -279,6 +307,12 @@ def attempts(others: list[str]) -> dict[str, Callable[[], Any]]:
         "run-what-was-dropped-through-the-linker": execute_dropped(TEMPORARY, through=LINKER),
         "run-a-shell-through-the-linker": lambda: execute(LINKER, "/bin/sh", "-c", "id"),
         "run-what-lies-in-memory": execute_without_path,
+        "run-what-was-dropped-in-shared-memory": execute_dropped(SHARED_MEMORY),
+        "run-what-was-dropped-in-shared-memory-through-the-linker": execute_dropped(SHARED_MEMORY, through=LINKER),
+        "write-a-lock": write(f"{LOCKS}/attack"),
+        "write-to-run": write("/run/attack"),
+        "signal-processes-of-others": signal_others,
+        "find-shared-memory-of-others": find_shared_memory_of_others,
         "set-user-id": set_user_id_bit,
         "make-a-device": make_device,
         "raw-socket": open_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP),

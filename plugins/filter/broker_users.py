@@ -38,6 +38,7 @@ PUBLISH = ["smembers", "sadd", "lpush", "llen", "publish"]
 # What the scripts of celery_runtime/lua call, kombu's for the visibility timeout, and the clearing up of a temporary queue.
 CONSUME = [
     "client|tracking",
+    "client|caching",
     "evalsha",
     "script|load",
     "script|exists",

@@ -21,7 +21,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 HERE = Path(__file__).resolve().parent
 FILES = HERE.parents[1] / "roles/celery_runtime/files"
 # The package redis-tools brings the server's program under another name; the name that it is started with decides what it is.
-SERVER = "/usr/bin/redis-check-rdb"
+# Another version's may be named instead.
+SERVER = os.environ.get("REDIS_SERVER", "/usr/bin/redis-check-rdb")
 
 
 def wait_for(look: Callable[[], Any], what: str, patience: float = 120) -> Any:

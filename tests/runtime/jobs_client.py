@@ -26,7 +26,7 @@ def runtime(celery: Any) -> Iterator[None]:
         os.environ.update(before)
 
 
-def send_notes(celery: Any, names: list[str], seconds: float = 0) -> None:
+def send_notes(celery: Any, names: list[str], seconds: float = 0, to: str = "low") -> None:
     """Publish a `note` for each name, whose ids are the names."""
     with runtime(celery), Connection(celery.url) as connection:
         producer = connection.Producer()
@@ -35,7 +35,7 @@ def send_notes(celery: Any, names: list[str], seconds: float = 0) -> None:
                 json.dumps([[name, seconds], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]),
                 # The nameless exchange reaches a queue by its name; nobody needs to have declared it.
                 exchange="",
-                routing_key="low",
+                routing_key=to,
                 headers={
                     "lang": "py",
                     "task": "jobs.note",

@@ -20,12 +20,13 @@ from kombu.transport import redis as base
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 from redis import Redis
-from redis.exceptions import NoScriptError, OutOfMemoryError
+from redis.exceptions import OutOfMemoryError
 
 from . import decompression, retries
 from .configuration import Runtime, load
 from .envelope import check_outside, describe
-from .ledger import Ledger, script
+from .fetching import Fetcher, State
+from .ledger import Ledger
 from .watchdog import alive
 
 logger = logging.getLogger(__name__)
@@ -139,11 +140,9 @@ def settle(channel: Channel, tag: str, requeue: bool) -> None:
 
 
 class Channel(base.Channel):
-    """Fetches with a script and waits for Redis to say that a queue has changed.
+    """Fetches with a script and waits for Redis to say that a queue has changed: see `fetching`.
 
-    The script reads the lists' keys where all are empty. The connection has CLIENT TRACKING on, so Redis sends it one message
-    when any of them is written to; until then it lies idle, and the worker asks again each second all the same. `_in_poll`
-    is kombu's mark for a connection that owes an answer; it stays set while this one waits.
+    `_in_poll` is kombu's mark for a connection that it must not send anything on: from a fetch until the next one.
     """
 
     QoS = QoS
@@ -151,15 +150,27 @@ class Channel(base.Channel):
     node = ""
     # The tag of the message that was fetched and isn't counted yet.
     fetched: str | None = None
-    waiting = False
     # Where the worker's consumer is now: a task may end on a connection that is gone.
     current: ClassVar[Channel | None] = None
     # What the broker could not be told yet: tag, and whether to requeue.
     unsettled: ClassVar[dict[str, bool]] = {}
 
-    _prepared: Any = None
     _queue_of: dict[str, str] | None = None
     _ledger: Ledger | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._fetcher = Fetcher()
+        super().__init__(*args, **kwargs)
+
+    @property
+    def _in_poll(self) -> Any:
+        """kombu's mark: the connection that is in use, or None."""
+        return None if self._fetcher.state is State.IDLE else self.client.connection
+
+    @_in_poll.setter
+    def _in_poll(self, _: Any) -> None:
+        """kombu takes the mark away where the connection is lost, and sets it nowhere else."""
+        self._fetcher.reset()
 
     @property
     def ledger(self) -> Ledger:
@@ -218,20 +229,6 @@ class Channel(base.Channel):
                 parameters[name] = min(parameters.get(name) or float("inf"), load().runtime.publish_timeout)
         return parameters
 
-    def _prepare(self, connection: Any) -> None:
-        """Set a new connection up: Redis is to say when what it read has changed, but not for its own changes."""
-        if self._prepared is connection._sock and self._prepared is not None:
-            return
-        self.waiting = False
-        connection.send_command("CLIENT", "TRACKING", "ON", "NOLOOP")
-        try:
-            connection.read_response()
-        except self.ResponseError as error:
-            logger.warning("Redis refuses CLIENT TRACKING (%s): tasks begin up to %s s late", error, self.brpop_timeout)
-        connection.send_command("SCRIPT", "LOAD", script("fetch"))
-        self._digest = bytes_to_str(connection.read_response())
-        self._prepared = connection._sock
-
     def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002 (kombu's signature)
         queues = self._queue_cycle.consume(len(self.active_queues))
         if not queues:
@@ -244,51 +241,23 @@ class Channel(base.Channel):
         }
         keys, arguments = self.ledger.fetch_arguments(self.node, queues, lists)
         self._queue_of |= lists
-        connection = self.client.connection
-        self._prepare(connection)
-        self._in_poll, self.waiting, self._brpop_sent_at = connection, False, monotonic()
-        connection.send_command("EVALSHA", self._digest, len(keys), *keys, *arguments)
+        self._brpop_sent_at = monotonic()
+        self._fetcher.fetch(self.client.connection, keys, arguments, len(keys) - len(self._queue_of))
 
     def _brpop_read(self, **_: Any) -> bool:
-        try:
-            answer, changed = self._read()
-        except NoScriptError:
-            # Somebody emptied Redis's cache of scripts.
-            self._in_poll = self._prepared = None
-            raise Empty() from None
-        except self.connection_errors:
-            self.client.connection.disconnect()
-            self._in_poll = None
-            raise
-        except BaseException:
-            self._in_poll = None
-            raise
-        if isinstance(answer, list):
-            self._in_poll = None
-            self._pass_on(*answer)
-            return True
-        if answer is not None:
-            # Nothing there. The connection waits; no answer is due that could be overdue.
-            self.waiting, self._brpop_sent_at = True, None
-        if changed:
-            self.look_again()
-        raise Empty()
-
-    def _read(self) -> tuple[Any, bool]:
-        """Return the answer to a fetch (None where it isn't there yet), and whether Redis says that a list has changed."""
         connection = self.client.connection
-        answer, changed = None, False
-        while True:
-            response = connection.read_response(push_request=True)
-            if isinstance(response, list):
-                return response, changed
-            if response is None:
-                changed = True
-            else:
-                answer = response
-            # What else has arrived lies in the client's buffer, where the event loop doesn't see it.
-            if not connection.can_read(timeout=0):
-                return answer, changed
+        try:
+            message = self._fetcher.read(connection)
+        except self.connection_errors:
+            connection.disconnect()
+            raise
+        if not self._fetcher.owed:
+            # Else an answer could be taken for overdue while none is due.
+            self._brpop_sent_at = None
+        if message is None:
+            raise Empty()
+        self._pass_on(*message)
+        return True
 
     def _pass_on(self, name: bytes, raw: bytes, tag: bytes | str) -> None:
         queue = self._queue_of[bytes_to_str(name)]
@@ -335,8 +304,7 @@ class Channel(base.Channel):
 
     def look_again(self) -> None:
         """Let a waiting connection ask anew at the next turn of the event loop."""
-        if self.waiting:
-            self.waiting, self._in_poll = False, None
+        self._fetcher.look_again()
 
     def discard_pushes(self) -> None:
         """Read what Redis says of changed keys while nothing can be consumed; the next fetch looks by itself."""

@@ -6,8 +6,7 @@
 -- ARGV: 1 the node ("" for a consumer that is no worker), 2 seconds since 1970, 3 the number of lists of suspects,
 --       4 the number of bytes up to which a message is read (0 for all)
 --
--- Returns {list, message, tag}, or 0 where all lists are empty: those were then read by a reading command, so that Redis tells
--- a connection with CLIENT TRACKING once when one of them changes.
+-- Returns {list, message, tag}, or where all lists are empty the number of those at the beginning that it didn't look at.
 -- allow-oom: a full Redis must be emptied by its workers, and what is moved was counted already.
 local messages, times, holders, running, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local node, now, suspects = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -80,5 +79,4 @@ for index = first + skipped, #KEYS do
         raw = redis.call('RPOP', list)
     end
 end
-redis.call('EXISTS', unpack(KEYS, first))
-return 0
+return skipped

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from celery import chain, chord, group
-from jobs import app, leave
+from jobs import app, hold, leave
 from kombu import compression
 
-# For how long a task waits for its release (s); only a bound.
-PATIENCE = 120
 TENANT = UUID("6f6d2c1e-0c9a-4a55-8d5f-2d6f4d1c0a11")
 # What of a request a call may decide.
 SEEN = (
@@ -72,16 +67,6 @@ def fail(name: str) -> None:
     """Fail."""
     leave(f"ran-{name}")
     raise ValueError(name)
-
-
-@app.task
-def hold(name: str) -> None:
-    """Run until the test releases it."""
-    leave(f"begin-{name}")
-    until = time.monotonic() + PATIENCE
-    while not Path(f"{os.environ['EFFECTS']}.release").exists() and time.monotonic() < until:
-        time.sleep(0.02)
-    leave(name)
 
 
 @app.task

@@ -179,11 +179,11 @@ def test_poisoned_messages_are_refused_with_a_reason(celery: Any, server: Any) -
 def test_forged_control_commands_harm_no_worker(celery: Any, server: Any, raw: bytes) -> None:
     worker = celery.worker()
     server.client.publish("/0.celery.pidbox", raw)
-    time.sleep(0.5)
+    # A question behind it on the same way.
+    assert "one@test" in celery.run("inspect", "ping", "--timeout=60", "--destination=one@test")
     celery.send("note", "good")
     wait_for(lambda: "good" in celery.effects() or worker.poll() is not None, "good")
     assert worker.poll() is None, celery.log()
-    assert "one@test" in celery.run("inspect", "ping")
 
 
 def test_a_dead_letter_of_what_was_left_behind_stops_no_start(celery: Any, server: Any) -> None:

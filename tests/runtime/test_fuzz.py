@@ -30,8 +30,10 @@ HEADERS = {
 PROPERTIES = {"correlation_id": "x", "reply_to": "", "priority": 0, "delivery_mode": 2}
 EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 TYPES = ("uuid", "decimal", "bytes", "base64", "datetime", "date", "time", "os")
-TEXTS = ("", "x", "jobs_messages.quick", "jobs_messages.limited", "no.such", "2020-01-01T00:00:00", "0001-01-01T00:00:00+14:00",
-         "gzip", "xz", "zlib_codec", "binary", "application/data", "application/text", "application/json", "one\ntwo", "\0", "\ud800", "%s")  # fmt: skip
+TEXTS = (
+    "", "x", "jobs_messages.quick", "jobs_messages.limited", "no.such", "2020-01-01T00:00:00", "0001-01-01T00:00:00+14:00",
+    "gzip", "xz", "zlib_codec", "binary", "application/data", "application/text", "application/json", "one\ntwo", "\0", "\ud800", "%s",
+)  # fmt: skip
 NUMBERS = (0, -1, 1, 1.5, 10**30, 10**400, 1e308, float("inf"), float("-inf"), float("nan"))
 scalars = st.none() | st.booleans() | st.sampled_from(NUMBERS) | st.sampled_from(TEXTS) | st.text(max_size=5)
 signature = st.fixed_dictionaries(

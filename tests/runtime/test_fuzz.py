@@ -64,7 +64,7 @@ def poisons(draw: Any) -> bytes:
     whole = json.loads(message({**headers, "id": str(uuid.uuid4())}, properties=PROPERTIES))
     for (part, name), value in draw(st.lists(st.tuples(places, values), min_size=1, max_size=3)):
         target = {"message": whole, "body": content, "embed": content[2]}.get(part, whole.get(part))
-        if isinstance(target, (dict, list)):
+        if target is content or isinstance(target, dict):
             target[name] = value
     if isinstance(whole.get("body"), str) and whole["body"] == body([], {"name": "made-up"}):
         whole["body"] = encoded(json.dumps(content).encode())

@@ -19,7 +19,9 @@ from typing import Any
 
 from redis import Redis
 
-from .envelope import Refused, check_outside, is_text
+from .envelope import Refused, check_outside, describe
+from .identity import identity
+from .letters import encoded, original
 
 NAMESPACE = "celery_runtime:"
 # Between a queue's name and a priority, in the names of kombu's lists.
@@ -61,20 +63,12 @@ class DeadLetter:
     @property
     def task(self) -> str:
         """Return the task's name, or an empty text."""
-        return self._header("task")
+        return identity(self.message)[0]
 
     @property
     def task_id(self) -> str:
         """Return the task's id, or an empty text."""
-        return self._header("id")
-
-    def _header(self, name: str) -> str:
-        try:
-            value = json.loads(self.message)["headers"][name]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return ""
-        # It goes to a terminal and into a log.
-        return value if is_text(value) else ""
+        return identity(self.message)[1]
 
 
 class Ledger:
@@ -188,7 +182,7 @@ class Ledger:
             message = json.loads(record)[0]
             check_outside(message)
         except (ValueError, RecursionError, Refused) as error:
-            return self.bury(tag, record.decode(errors="replace"), f"unreadable: {error}") or False
+            return self.bury(tag, original(record), f"unreadable: {describe(error)}") or False
         node, name = json.loads(entry)
         story = json.loads(before) if before else []
         if lost and _was_started(message):
@@ -204,18 +198,26 @@ class Ledger:
             "next" if first else "last",
             json.dumps(story) if story else "",
             letter.id if letter else "",
-            json.dumps({"list": letter.list, "message": letter.message, "story": story}) if letter else "",
+            encoded(letter.list, letter.message, story) if letter else "",
         )
         return letter if moved and letter else bool(moved)
 
-    def bury(self, tag: str, message: str, reason: str) -> DeadLetter | None:
-        """Move a message that can't be used to the dead letters; return it, unless somebody else did something with it meanwhile."""
+    def bury(self, tag: str, message: str | None, reason: str) -> DeadLetter | None:
+        """Move a message that can't be used to the dead letters; return it, unless somebody else did something with it meanwhile.
+
+        Args:
+            tag: its delivery tag.
+            message: the message as it was sent (`letters.as_text`); None for what the record has.
+            reason: why it can't be used.
+        """
+        if message is None:
+            message = original(self.client.hget(self.messages, tag) or b"")
         entry = self.client.hget(self.holders, tag)
         node, name = json.loads(entry) if entry else ("", "")
-        checksum = hashlib.sha1(message.encode(errors="replace"), usedforsecurity=False).hexdigest()
+        checksum = hashlib.sha1(message.encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()
         story = [{"at": time.time(), "node": node, "reason": reason}]
         letter = DeadLetter(f"unreadable-{checksum}", f"{self.prefix}{self._queue(name)}", message, story)
-        text = json.dumps({"list": letter.list, "message": message, "story": story})
+        text = encoded(letter.list, message, story)
         keys = [self.messages, self.times, self.holders, self.losses, self.dead]
         return letter if self._run("bury", keys, tag, letter.id, text) else None
 

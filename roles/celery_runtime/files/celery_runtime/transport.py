@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty
-from time import monotonic
+from time import monotonic, time
 from typing import Any, ClassVar
 
 from kombu.transport import TRANSPORT_ALIASES, virtual
@@ -22,11 +23,12 @@ from kombu.utils.json import loads
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
-from . import decompression, retries
+from . import decompression, plain, retries
 from .configuration import Runtime, load
 from .envelope import check_outside, describe
 from .fetching import Fetcher, State
-from .ledger import Ledger
+from .ledger import DeadLetter, Ledger
+from .letters import as_text
 from .watchdog import alive
 
 logger = logging.getLogger(__name__)
@@ -67,6 +69,37 @@ class Signing:
         """Send a command."""
         alive()
         return super().send_packed_command(*arguments, **options)
+
+
+def log_dead_letter(letter: DeadLetter) -> None:
+    """Say of a dead letter that it is one, where no worker says more."""
+    reason = letter.story[-1]["reason"]
+    logger.error("a message of the queue %s was moved to the dead letters as %s: %s", letter.list, letter.id, reason)
+
+
+class Message(base.Channel.Message):
+    """A message of this transport.
+
+    Attributes:
+        set_aside: whether it is a dead letter by now. What is said of it afterwards has come too late, and is no error.
+    """
+
+    set_aside = False
+
+    @property
+    def acknowledged(self) -> bool:
+        """Return whether it is settled."""
+        return self.set_aside or super().acknowledged
+
+    def ack(self, multiple: bool = False) -> None:
+        """Acknowledge it."""
+        if not self.set_aside:
+            super().ack(multiple)
+
+    def reject(self, requeue: bool = False) -> None:
+        """Give it up, or back."""
+        if not self.set_aside:
+            super().reject(requeue)
 
 
 class QoS(base.QoS):
@@ -110,7 +143,10 @@ class QoS(base.QoS):
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
         """Put a message back into its queue: as the next to be taken, or as the last."""
-        if self.channel.alive().ledger.restore(bytes_to_str(tag), first=not leftmost) is None:
+        outcome = self.channel.alive().ledger.restore(bytes_to_str(tag), first=not leftmost)
+        if isinstance(outcome, DeadLetter):
+            Channel.on_dead_letter(outcome)
+        elif outcome is None:
             # No worker of ours fetched it.
             super().restore_by_tag(tag, client, leftmost)
 
@@ -145,7 +181,9 @@ class Channel(base.Channel):
     `_in_poll` is kombu's mark for a connection that it must not send anything on: from a fetch until the next one.
     """
 
-    QoS = QoS
+    QoS, Message = QoS, Message
+    # What to do about a dead letter; a worker tells its result backend, too.
+    on_dead_letter: ClassVar[Callable[[DeadLetter], None]] = staticmethod(log_dead_letter)
     # The worker's node name, once it is known (see `redelivery`); without one nothing is taken over.
     node = ""
     # The tag of the message that was fetched and isn't counted yet.
@@ -259,9 +297,14 @@ class Channel(base.Channel):
         self._pass_on(*message)
         return True
 
-    def _pass_on(self, name: bytes, raw: bytes, tag: bytes | str) -> None:
+    def _pass_on(self, name: bytes, raw: bytes, tag: bytes | str, reason: bytes | None = None) -> None:
         queue = self._queue_of[bytes_to_str(name)]
         self._queue_cycle.rotate(queue)
+        if reason is not None:
+            # The script has set it aside: what came is its ends, and its id as a dead letter.
+            story = [{"at": time(), "node": self.node, "reason": bytes_to_str(reason)}]
+            Channel.on_dead_letter(DeadLetter(bytes_to_str(tag), bytes_to_str(name), as_text(raw), story))
+            return
         self.fetched = tag = bytes_to_str(tag)
         try:
             message = loads(bytes_to_str(raw))
@@ -275,8 +318,8 @@ class Channel(base.Channel):
                 raise
             self.fetched = None
             reason = f"unreadable: {describe(error)}"
-            logger.error("a message of the queue %s was moved to the dead letters: %s", queue, reason)
-            self.ledger.bury(tag, raw.decode(errors="replace"), reason)
+            if letter := self.ledger.bury(tag, as_text(raw), reason):
+                Channel.on_dead_letter(letter)
             return
         if self.fetched == tag:
             # A consumer that acknowledges nothing (no_ack) is not going to.
@@ -368,3 +411,4 @@ def install() -> None:
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
     retries.install()
     decompression.install()
+    plain.install()

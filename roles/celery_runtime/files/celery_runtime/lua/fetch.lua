@@ -6,12 +6,15 @@
 -- ARGV: 1 the node ("" for a consumer that is no worker), 2 seconds since 1970, 3 the number of lists of suspects,
 --       4 the number of bytes up to which a message is read (0 for all)
 --
--- Returns {list, message, tag}, or where all lists are empty the number of those at the beginning that it didn't look at.
+-- Returns {list, message, tag}; or {list, both ends of the message, id as a dead letter, reason} for one that was set aside, so that
+-- the worker says so; or where all lists are empty the number of those at the beginning that it didn't look at.
 -- allow-oom: a full Redis must be emptied by its workers, and what is moved was counted already.
 local messages, times, holders, running, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local node, now, suspects = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most = tonumber(ARGV[4])
 local first = 6
+-- Bytes of each end of a message that was set aside: somewhere there stands whose it is, however large the rest.
+local END = 16384
 
 -- A message that went down with its worker twice runs beside no other such one: only one of them can be the cause.
 local function has_suspect()
@@ -55,8 +58,14 @@ local function record(list, raw, properties)
 end
 
 local function set_aside(list, raw, reason)
-    local story = {{at = tonumber(now), node = node, reason = 'unreadable: ' .. reason}}
-    redis.call('HSET', dead, 'unreadable-' .. redis.sha1hex(raw), cjson.encode({list = list, message = raw, story = story}))
+    local letter = 'unreadable-' .. redis.sha1hex(raw)
+    reason = 'unreadable: ' .. reason
+    local story = {{at = tonumber(now), node = node, reason = reason}}
+    redis.call('HSET', dead, letter, cjson.encode({list = list, message = raw, story = story}))
+    if #raw > 2 * END then
+        raw = raw:sub(1, END) .. raw:sub(-END)
+    end
+    return {list, raw, letter, reason}
 end
 
 local skipped = 0
@@ -66,17 +75,16 @@ end
 for index = first + skipped, #KEYS do
     local list = KEYS[index]
     local raw = redis.call('RPOP', list)
-    while raw do
+    if raw then
         local properties, reason = read(raw)
-        if properties then
-            local tag = record(list, raw, properties)
-            if index < first + suspects then
-                redis.call('HSET', running, node, tag)
-            end
-            return {list, raw, tag}
+        if not properties then
+            return set_aside(list, raw, reason)
         end
-        set_aside(list, raw, reason)
-        raw = redis.call('RPOP', list)
+        local tag = record(list, raw, properties)
+        if index < first + suspects then
+            redis.call('HSET', running, node, tag)
+        end
+        return {list, raw, tag}
     end
 end
 return skipped

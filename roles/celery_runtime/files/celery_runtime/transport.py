@@ -331,7 +331,10 @@ class Channel(base.Channel):
             return super()._receive_one(client)
         except RecursionError:
             logger.warning("a message to all was nested too deeply, and is ignored")
-            raise Empty() from None
+        except Empty:
+            logger.debug("a message to all was ignored")
+        # Raised, it would leave what came with it in the client's buffer, where the event loop doesn't see it.
+        return False
 
     def _deliver_fanout_message(self, message: Any, exchange: str) -> bool:
         """Deliver a message to all, such as a remote control command, unless it isn't one."""

@@ -202,12 +202,12 @@ class Channel(base.Channel):
 
     @property
     def _in_poll(self) -> Any:
-        """kombu's mark: the connection that is in use, or None."""
+        """The connection that is in use, or None: a mark of kombu's."""
         return None if self._fetcher.state is State.IDLE else self.client.connection
 
     @_in_poll.setter
     def _in_poll(self, _: Any) -> None:
-        """kombu takes the mark away where the connection is lost, and sets it nowhere else."""
+        """Take the mark away, as kombu does where the connection is lost, and sets it nowhere else."""
         self._fetcher.reset()
 
     @property

@@ -63,7 +63,7 @@ def test_a_worker_is_not_woken_for_the_tasks_of_others(celery: Any, server: Serv
     celery.worker("busy", queues="low")
     if running != "idle":
         # It has room for more, so it asks; and there is something of its own in the record.
-        celery.send("note", "long", 600, queue="high")
+        celery.send("hold", "long", queue="high")
         wait_for(lambda: "begin-long" in celery.effects(), "a task of its own")
     names = [f"n{number}" for number in range(100)]
     with overhear(server) as heard:
@@ -77,7 +77,8 @@ def test_an_idle_worker_asks_once_a_second_and_once_for_each_message(celery: Any
     celery.worker("one", queues="low")
     with overhear(server) as heard:
         for number in range(20):
-            jobs_client.seconds_until(celery, f"n{number}")
+            jobs_client.send_notes(celery, [f"n{number}"])
+            wait_for(lambda done=f"n{number}": done in celery.effects(), "the task")
         wait_for(lambda: not server.client.exists("unacked"), "settled")
         # One that brings the message, and one that brings nothing, before it waits again; two children ask for two.
         assert heard.fetches("one@test") <= 3 * 20 + heard.ticks

@@ -17,7 +17,7 @@ from .configuration import load
 from .containment import contain, set_aside
 from .envelope import Refused, check_payload, check_request, tidy
 from .redelivery import Redelivery, bury
-from .transport import Channel
+from .transport import Channel, Transport
 from .watchdog import Watchdog, alive
 
 # Seconds between attempts to reach the broker: from, by, to. Celery's own grow to 30 s, for which an outage lasts longer here
@@ -94,6 +94,7 @@ class Consumer(BaseConsumer):
 
     def ensure_connected(self, conn: Connection) -> Connection:
         """Connect; while that fails, try again at short intervals and give signs of life."""
+        Transport.consumes = True
         ensure = conn.ensure_connection
 
         def ensure_connection(errback: Any = None, max_retries: int | None = None, callback: Any = None) -> Connection:

@@ -8,7 +8,6 @@ both. It can't block, so the wait for the next message is a matter of its own: s
 from __future__ import annotations
 
 import logging
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,22 +24,13 @@ from redis.exceptions import OutOfMemoryError
 
 from . import decompression, plain, retries
 from .configuration import Runtime, load
+from .connections import KEEPALIVE, BrokerConnection
 from .envelope import check_outside, describe
 from .fetching import Fetcher, State
 from .ledger import DeadLetter, Ledger
 from .letters import as_text
-from .watchdog import alive
 
 logger = logging.getLogger(__name__)
-
-# A peer that doesn't acknowledge for so long is gone (tcp(7)): connections are made anew while the outage lasts, and not minutes after it.
-PEER_TIMEOUT = 10
-KEEPALIVE = {
-    socket.TCP_KEEPIDLE: PEER_TIMEOUT,
-    socket.TCP_KEEPINTVL: 5,
-    socket.TCP_KEEPCNT: 2,
-    socket.TCP_USER_TIMEOUT: PEER_TIMEOUT * 1000,
-}
 
 
 def is_celery_command() -> bool:
@@ -56,19 +46,6 @@ def stopping() -> bool:
     return state is not None and any(
         flag is not None and flag is not False for flag in (state.should_stop, state.should_terminate)
     )
-
-
-class Signing:
-    """A connection whose use is a sign of life.
-
-    The event loop stands still for a command, and while Redis is frozen each takes a whole timeout; to give up a connection and
-    to make a new one takes several in a row, longer than a watchdog waits.
-    """
-
-    def send_packed_command(self, *arguments: Any, **options: Any) -> Any:
-        """Send a command."""
-        alive()
-        return super().send_packed_command(*arguments, **options)
 
 
 def log_dead_letter(letter: DeadLetter) -> None:
@@ -259,7 +236,7 @@ class Channel(base.Channel):
         tcp = "path" not in parameters
         if tcp:
             parameters |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
-        parameters["connection_class"] = type("Connection", (Signing, parameters["connection_class"]), {})
+        parameters["connection_class"] = type("Connection", (BrokerConnection, parameters["connection_class"]), {})
         if asynchronous:
             parameters["protocol"] = 3
         if not is_celery_command():
@@ -392,10 +369,29 @@ class Transport(base.Transport):
     """kombu's Redis transport with the channel above."""
 
     Channel = Channel
+    # Whether this process is a worker: it needs a broker that takes something.
+    consumes: ClassVar[bool] = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cycle = Poller()
+
+    def establish_connection(self) -> Any:
+        """Connect.
+
+        Raises:
+            RefusedForNow: this is a worker, and Redis takes nothing for now. A replica would else answer, and refuse what comes next.
+        """
+        connection = super().establish_connection()
+        if self.consumes:
+            channel = self._avail_channels[-1]
+            try:
+                channel.ledger.touch()
+            except BaseException:
+                self._avail_channels.remove(channel)
+                channel.close()
+                raise
+        return connection
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Register, with a look at the queues each second as the net under Redis's messages."""

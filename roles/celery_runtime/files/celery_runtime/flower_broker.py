@@ -15,6 +15,8 @@ from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as base
 
+from . import flower_login
+
 
 def is_flower() -> bool:
     """Tell whether this process is `celery … flower`: Celery is asked, since a queue or an application may have that name, too."""
@@ -71,4 +73,5 @@ def install() -> None:
     broker.RedisSocket = Socket
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
+    flower_login.install()
     Celery.control_cls = "celery_runtime.flower_control:Control"

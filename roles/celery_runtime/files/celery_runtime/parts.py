@@ -8,7 +8,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from . import answers, flower_broker
 from .configuration import ConfigurationError, Runtime
 
 # In the order in which they are installed.
@@ -41,6 +40,8 @@ def install(runtime: Runtime) -> None:
 
     Flower gets none of them. It runs no task, and its login to the broker may do nothing that they do there.
     """
+    from . import answers, flower_broker  # They need Celery; what the parts are can be read without.
+
     modules = _modules(runtime)
     if flower_broker.is_flower():
         flower_broker.install()

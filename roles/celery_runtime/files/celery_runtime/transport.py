@@ -19,7 +19,6 @@ from typing import Any, ClassVar
 from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as base
 from kombu.utils.encoding import bytes_to_str
-from kombu.utils.json import loads
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
@@ -27,8 +26,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from . import decompression, plain, retries
 from .configuration import Runtime, load
-from .entries import raw, text
-from .envelope import Refused, check_outside, describe
+from .direct import DirectGet, decoded
+from .entries import raw, shown, text
+from .envelope import check_outside, describe
 from .fetching import Fetcher, State
 from .ledger import DeadLetter, Ledger
 from .letters import as_text
@@ -181,11 +181,11 @@ def settle(channel: Channel, tag: str, requeue: bool) -> None:
     """Tell the broker what became of a message."""
     if requeue:
         channel.qos.restore_by_tag(tag, leftmost=True, own=True)
-    else:
-        channel.ledger.settle(tag)
+    elif not channel.ledger.settle(tag):
+        logger.warning("the message %s was no longer this worker's: somebody else runs it, or has run it", shown(tag))
 
 
-class Channel(base.Channel):
+class Channel(DirectGet, base.Channel):
     """Fetches with a script and waits for Redis to say that a queue has changed: see `fetching`.
 
     `_in_poll` is kombu's mark for a connection that it must not send anything on: from a fetch until the next one.
@@ -335,23 +335,17 @@ class Channel(base.Channel):
         queue = self._queue_of[bytes_to_str(name)]
         self._queue_cycle.rotate(queue)
         if reason is not None:
-            # The script has set it aside: what came is its ends, and its id as a dead letter.
-            story = [{"at": time(), "node": self.node, "reason": bytes_to_str(reason)}]
-            Channel.on_dead_letter(DeadLetter(bytes_to_str(tag), bytes_to_str(name), as_text(raw), story))
+            self.tell_of_dead_letter(name, raw, tag, reason)
             return
         self.fetched = tag = text(tag)
         self.ledger.fetches[tag] = self._fetched_at
         if queue not in self.connection._callbacks:
             # Its consumer was cancelled while the fetch was under way. kombu would record it anew, on whichever channel is the first.
             self.fetched = None
-            self.ledger.restore(tag, own=True)
+            self.qos.restore_by_tag(tag, own=True)
             return
         try:
-            message = loads(bytes_to_str(raw))
-            check_outside(message)
-            if message["properties"]["delivery_tag"] != tag:
-                raise Refused("its delivery_tag isn't the one that it was recorded under")
-            self.connection._deliver(message, queue)
+            self.connection._deliver(decoded(raw, tag), queue)
         except self.connection_errors:
             raise
         except Exception as error:
@@ -359,14 +353,17 @@ class Channel(base.Channel):
                 # It was counted: what went wrong is no matter of its form.
                 raise
             self.fetched = None
-            reason = f"unreadable: {describe(error)}"
-            if letter := self.ledger.bury(tag, as_text(raw), reason):
-                Channel.on_dead_letter(letter)
+            self.refuse(tag, raw, error)
             return
         if self.fetched == tag:
             # A consumer that acknowledges nothing (no_ack) is not going to.
             self.fetched = None
             self.ledger.settle(tag)
+
+    def tell_of_dead_letter(self, name: bytes, ends: bytes, letter: bytes, reason: bytes) -> None:
+        """Say of a message that the script has set aside that it is a dead letter, of which both ends and the id came."""
+        story = [{"at": time(), "node": self.node, "reason": bytes_to_str(reason)}]
+        Channel.on_dead_letter(DeadLetter(bytes_to_str(letter), bytes_to_str(name), as_text(ends), story))
 
     def _receive_one(self, client: Any) -> Any:
         try:

@@ -77,3 +77,13 @@ def retry_with_what_no_message_can_hold(self) -> None:
         raise ConnectionError("a service that is away, and no broker")
     except ConnectionError as error:
         raise self.retry(exc=error, kwargs={"name": object()}, countdown=0) from error
+
+
+@app.task(bind=True)
+def hold_here(self, path: str) -> None:
+    """Run until the file of this worker is there."""
+    name = self.request.hostname
+    leave(f"begin-{name}")
+    while not Path(f"{path}-{name}").exists():
+        time.sleep(0.05)
+    leave(f"end-{name}")

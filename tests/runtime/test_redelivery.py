@@ -222,9 +222,9 @@ def test_a_message_that_waits_for_its_time_is_not_blamed(server: Any) -> None:
 
 def test_a_lease_that_was_renewed_is_not_forgotten(server: Any) -> None:
     ledger = Ledger(server.client)
-    assert ledger.renew("one") == {"one": 1}
-    assert ledger.renew("two") == {"one": 1, "two": 1}
+    assert ledger.renew("one") == {"one": b"1"}
+    assert ledger.renew("two") == {"one": b"1", "two": b"1"}
     ledger.renew("one")
-    ledger.forget("one", 1)
-    ledger.forget("two", 1)
-    assert ledger.renew("three") == {"one": 2, "three": 1}
+    ledger.forget("one", b"1")
+    ledger.forget("two", b"1")
+    assert ledger.renew("three") == {"one": b"2", "three": b"1"}

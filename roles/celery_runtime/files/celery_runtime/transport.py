@@ -18,13 +18,16 @@ from typing import Any, ClassVar
 from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as base
 from kombu.utils.encoding import bytes_to_str
-from kombu.utils.json import loads
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from . import decompression, plain, retries
 from .configuration import Runtime, load
 from .connections import KEEPALIVE, BrokerConnection
+from .direct import DirectGet, decoded
+from .entries import raw, shown, text
 from .envelope import check_outside, describe
 from .fetching import Fetcher, State
 from .ledger import DeadLetter, Ledger
@@ -118,14 +121,21 @@ class QoS(base.QoS):
         """Count a message no longer that was moved elsewhere."""
         virtual.QoS.ack(self, tag)
 
-    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
-        """Put a message back into its queue: as the next to be taken, or as the last."""
-        outcome = self.channel.alive().ledger.restore(bytes_to_str(tag), first=not leftmost)
+    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False, own: bool = False) -> None:
+        """Put a message back into its queue: as the next to be taken, or as the last; with `own` if it still is this process's."""
+        tag = text(tag) if isinstance(tag, bytes) else tag
+        ledger = self.channel.alive().ledger
+        outcome = ledger.restore(tag, first=not leftmost, own=own)
+        if outcome is None:
+            # No worker of ours fetched it.
+            try:
+                super().restore_by_tag(raw(tag), client, leftmost)
+            except (RedisConnectionError, RedisTimeoutError, OutOfMemoryError):
+                raise
+            except Exception as error:
+                outcome = ledger.bury(tag, None, f"unreadable: {describe(error)}")
         if isinstance(outcome, DeadLetter):
             Channel.on_dead_letter(outcome)
-        elif outcome is None:
-            # No worker of ours fetched it.
-            super().restore_by_tag(tag, client, leftmost)
 
     def restore_visible(self, *arguments: Any, **options: Any) -> None:
         """Put back what outlived the visibility timeout. A full Redis refuses kombu's lock for it: then at another time."""
@@ -140,19 +150,19 @@ class QoS(base.QoS):
         if not self.channel.node or stopping():
             # The oldest last, as the next to be taken.
             for tag in reversed(self._delivered):
-                self.restore_by_tag(tag)
+                self.restore_by_tag(tag, own=True)
         self._delivered.clear()
 
 
 def settle(channel: Channel, tag: str, requeue: bool) -> None:
     """Tell the broker what became of a message."""
     if requeue:
-        channel.qos.restore_by_tag(tag, leftmost=True)
-    else:
-        channel.ledger.settle(tag)
+        channel.qos.restore_by_tag(tag, leftmost=True, own=True)
+    elif not channel.ledger.settle(tag):
+        logger.warning("the message %s was no longer this worker's: somebody else runs it, or has run it", shown(tag))
 
 
-class Channel(base.Channel):
+class Channel(DirectGet, base.Channel):
     """Fetches with a script and waits for Redis to say that a queue has changed: see `fetching`.
 
     `_in_poll` is kombu's mark for a connection that it must not send anything on: from a fetch until the next one.
@@ -170,6 +180,10 @@ class Channel(base.Channel):
     # What the broker could not be told yet: tag, and whether to requeue.
     unsettled: ClassVar[dict[str, bool]] = {}
 
+    # When the messages that this process holds were fetched, by tag: see `ledger`.
+    fetches: ClassVar[dict[str, float]] = {}
+
+    _fetched_at = 0.0
     _queue_of: dict[str, str] | None = None
     _ledger: Ledger | None = None
 
@@ -197,8 +211,20 @@ class Channel(base.Channel):
                 self.global_keyprefix,
                 runtime.delivery_limit,
                 runtime.message_max_bytes,
+                Channel.fetches,
             )
         return self._ledger
+
+    def known(self) -> set[str]:
+        """Return the tags of the messages that this process has, on any channel of this one's connection."""
+        return {tag for channel in self.connection.channels for tag in list(channel.qos._delivered)} | set(
+            self.unsettled
+        )
+
+    def pending(self) -> set[float]:
+        """Return the times of the fetches whose answers are due."""
+        channels = self.connection.channels
+        return {channel._fetched_at for channel in channels if channel._fetcher.state is State.FETCHING}
 
     def alive(self) -> Channel:
         """Return this channel, or the worker's present one when this is closed.
@@ -223,10 +249,13 @@ class Channel(base.Channel):
 
     def _size(self, queue: str) -> int:
         """Count a queue's messages without the transaction that a full Redis refuses: a queue is counted when it is declared."""
-        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
-            for priority in self.priority_steps:
-                pipe.llen(self._q_for_pri(queue, priority))
-            return sum(pipe.execute())
+        lists = [f"{self.global_keyprefix}{self._q_for_pri(queue, priority)}" for priority in self.priority_steps]
+        try:
+            return self.ledger.count(lists)
+        except self.ResponseError as error:
+            if "WRONGTYPE" not in str(error) or not self.ledger.set_aside(lists):
+                raise
+            return self.ledger.count(lists)
 
     def _restore(self, message: Any, leftmost: bool = False) -> None:
         self.qos.restore_by_tag(message.delivery_tag, leftmost=leftmost)
@@ -255,6 +284,7 @@ class Channel(base.Channel):
             for queue in queues
         }
         keys, arguments = self.ledger.fetch_arguments(self.node, queues, lists)
+        self._fetched_at = arguments[1]
         self._queue_of |= lists
         self._brpop_sent_at = monotonic()
         self._fetcher.fetch(self.client.connection, keys, arguments, len(keys) - len(self._queue_of))
@@ -265,6 +295,10 @@ class Channel(base.Channel):
             message = self._fetcher.read(connection)
         except self.connection_errors:
             connection.disconnect()
+            raise
+        except self.ResponseError as error:
+            if "WRONGTYPE" in str(error) and self.ledger.set_aside(self._queue_of):
+                raise Empty() from None
             raise
         if not self._fetcher.owed:
             # Else an answer could be taken for overdue while none is due.
@@ -278,15 +312,17 @@ class Channel(base.Channel):
         queue = self._queue_of[bytes_to_str(name)]
         self._queue_cycle.rotate(queue)
         if reason is not None:
-            # The script has set it aside: what came is its ends, and its id as a dead letter.
-            story = [{"at": time(), "node": self.node, "reason": bytes_to_str(reason)}]
-            Channel.on_dead_letter(DeadLetter(bytes_to_str(tag), bytes_to_str(name), as_text(raw), story))
+            self.tell_of_dead_letter(name, raw, tag, reason)
             return
-        self.fetched = tag = bytes_to_str(tag)
+        self.fetched = tag = text(tag)
+        self.ledger.fetches[tag] = self._fetched_at
+        if queue not in self.connection._callbacks:
+            # Its consumer was cancelled while the fetch was under way. kombu would record it anew, on whichever channel is the first.
+            self.fetched = None
+            self.qos.restore_by_tag(tag, own=True)
+            return
         try:
-            message = loads(bytes_to_str(raw))
-            check_outside(message)
-            self.connection._deliver(message, queue)
+            self.connection._deliver(decoded(raw, tag), queue)
         except self.connection_errors:
             raise
         except Exception as error:
@@ -294,14 +330,17 @@ class Channel(base.Channel):
                 # It was counted: what went wrong is no matter of its form.
                 raise
             self.fetched = None
-            reason = f"unreadable: {describe(error)}"
-            if letter := self.ledger.bury(tag, as_text(raw), reason):
-                Channel.on_dead_letter(letter)
+            self.refuse(tag, raw, error)
             return
         if self.fetched == tag:
             # A consumer that acknowledges nothing (no_ack) is not going to.
             self.fetched = None
             self.ledger.settle(tag)
+
+    def tell_of_dead_letter(self, name: bytes, ends: bytes, letter: bytes, reason: bytes) -> None:
+        """Say of a message that the script has set aside that it is a dead letter, of which both ends and the id came."""
+        story = [{"at": time(), "node": self.node, "reason": bytes_to_str(reason)}]
+        Channel.on_dead_letter(DeadLetter(bytes_to_str(letter), bytes_to_str(name), as_text(ends), story))
 
     def _receive_one(self, client: Any) -> Any:
         try:

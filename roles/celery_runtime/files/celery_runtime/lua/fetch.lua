@@ -20,7 +20,8 @@ local END = 16384
 local function has_suspect()
     local tag = redis.call('HGET', running, node)
     local holder = tag and redis.call('HGET', holders, tag)
-    return holder and cjson.decode(holder)[1] == node
+    local ok, entry = pcall(cjson.decode, holder or '')
+    return ok and type(entry) == 'table' and entry[1] == node
 end
 
 -- Returns a message's properties, or nil and what is wrong with it.
@@ -37,6 +38,10 @@ local function read(raw)
     local info = properties.delivery_info
     if type(info.exchange or '') ~= 'string' or type(info.routing_key or '') ~= 'string' then
         return nil, 'delivery_info: exchange or routing_key is no text'
+    end
+    -- What isn't the same text in Lua and in Python would be recorded under one tag and settled under another.
+    if properties.delivery_tag == '' or #properties.delivery_tag > 255 or properties.delivery_tag:find('[^\32-\126]') then
+        return nil, 'its delivery_tag is no short, plain text'
     end
     -- It would take the place of the other in the record, which would then be lost with its worker.
     if redis.call('HGET', holders, properties.delivery_tag) then
@@ -68,6 +73,19 @@ local function set_aside(list, raw, reason)
     return {list, raw, letter, reason}
 end
 
+-- Does with a message that was taken what is to become of it, and returns what the script returns.
+local function take(list, raw, suspect)
+    local properties, reason = read(raw)
+    if not properties then
+        return set_aside(list, raw, reason)
+    end
+    local tag = record(list, raw, properties)
+    if suspect then
+        redis.call('HSET', running, node, tag)
+    end
+    return {list, raw, tag}
+end
+
 local skipped = 0
 if node == '' or has_suspect() then
     skipped = suspects
@@ -76,15 +94,13 @@ for index = first + skipped, #KEYS do
     local list = KEYS[index]
     local raw = redis.call('RPOP', list)
     if raw then
-        local properties, reason = read(raw)
-        if not properties then
-            return set_aside(list, raw, reason)
+        local ok, taken = pcall(take, list, raw, index < first + suspects)
+        if not ok then
+            -- A key of the record is of the wrong type, say. Nothing that was taken is lost to it.
+            redis.call('RPUSH', list, raw)
+            error(taken, 0)
         end
-        local tag = record(list, raw, properties)
-        if index < first + suspects then
-            redis.call('HSET', running, node, tag)
-        end
-        return {list, raw, tag}
+        return taken
     end
 end
 return skipped

@@ -15,6 +15,8 @@ from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as base
 
+from . import compatibility
+
 
 def is_flower() -> bool:
     """Tell whether this process is `celery … flower`: Celery is asked, since a queue or an application may have that name, too."""
@@ -57,7 +59,12 @@ class Transport(base.Transport):
 
 
 def install() -> None:
-    """Let this process use the above (flower.utils.broker, as of Flower 2.2; celery.Celery.control_cls)."""
+    """Let this process use the above (flower.utils.broker, as of Flower 2.2; celery.Celery.control_cls).
+
+    Raises:
+        ConfigurationError: Flower or kombu isn't as this needs it.
+    """
+    compatibility.require((), "flower")
     from flower.utils import broker  # Only Flower's own process is sure to have it.
 
     class Socket(broker.RedisSocket):  # type: ignore[misc, name-defined]

@@ -26,8 +26,8 @@ def runtime(celery: Any) -> Iterator[None]:
         os.environ.update(before)
 
 
-def send_notes(celery: Any, names: list[str], seconds: float = 0, to: str = "low") -> None:
-    """Publish a `note` for each name, whose ids are the names."""
+def send_notes(celery: Any, names: list[str], seconds: float = 0, to: str = "low", **headers: Any) -> None:
+    """Publish a `note` for each name, whose ids are the beginnings of the names."""
     with runtime(celery), Connection(celery.url) as connection:
         producer = connection.Producer()
         for name in names:
@@ -39,10 +39,11 @@ def send_notes(celery: Any, names: list[str], seconds: float = 0, to: str = "low
                 headers={
                     "lang": "py",
                     "task": "jobs.note",
-                    "id": name,
-                    "root_id": name,
+                    "id": name[:100],
+                    "root_id": name[:100],
                     "parent_id": None,
                     "group": None,
+                    **headers,
                 },
                 content_type="application/json",
                 content_encoding="utf-8",
@@ -50,8 +51,8 @@ def send_notes(celery: Any, names: list[str], seconds: float = 0, to: str = "low
             )
 
 
-def record(ledger: Ledger, node: str, tag: str, name: str, **headers: Any) -> None:
-    """Put a message into a list and fetch it as a node does."""
+def record(ledger: Ledger, node: str, tag: str, name: str, **headers: Any) -> str:
+    """Put a message into a list and fetch it as a node does; return it as it lay there."""
     message = {
         "body": "W10=",
         "content-type": "application/json",
@@ -63,6 +64,8 @@ def record(ledger: Ledger, node: str, tag: str, name: str, **headers: Any) -> No
             "delivery_info": {"exchange": name, "routing_key": name},
         },
     }
-    ledger.client.lpush(name, json.dumps(message))
+    raw = json.dumps(message)
+    ledger.client.lpush(name, raw)
     keys, arguments = ledger.fetch_arguments(node, [name], [name])
     assert ledger._run("fetch", keys, *arguments)
+    return raw

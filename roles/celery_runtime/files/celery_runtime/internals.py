@@ -171,6 +171,7 @@ INTERNALS = (
             ("celery.worker.consumer.consumer:Consumer.connect",),
         ),
         Use(f"{VIRTUAL}:Transport._deliver"),
+        Use("celery.worker.state:scheduled_requests"),
         Use("redis:Connection._sock"),
         Use("redis:Connection.can_read", ("timeout",)),
         Use("redis:Connection.read_response", ("push_request",)),
@@ -244,6 +245,15 @@ INTERNALS = (
             "self, chain, exc, [traceback], [store_result], [state]",
             (f"{BACKEND}.mark_as_failure",),
         ),
+        Override(
+            "celery.worker.request:Request._success_was_stored", "self", ("celery.worker.request:Request.on_failure",)
+        ),
+        Use("celery.worker.request:Request._context"),
+        Use("django_celery_results.models:ChordCounter.group_result", ("app",)),
+        Use("django_celery_results.models:ChordCounter.count"),
+        Use(f"{BACKEND}.chord_error_from_stack", ("callback", "exc")),
+        Use(f"{BACKEND}.exception_to_python"),
+        Use(f"{RESULTS}:DatabaseBackend.decode_content"),
         Use(f"{BACKEND}._sleep"),
         Use(f"{BACKEND}.encode_result"),
         Use(f"{RESULTS}:DatabaseBackend.TaskModel"),

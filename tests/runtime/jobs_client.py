@@ -26,8 +26,8 @@ def runtime(celery: Any) -> Iterator[None]:
         os.environ.update(before)
 
 
-def send_notes(celery: Any, names: list[str], seconds: float = 0, to: str = "low") -> None:
-    """Publish a `note` for each name, whose ids are the names."""
+def send_notes(celery: Any, names: list[str], seconds: float = 0, to: str = "low", **headers: Any) -> None:
+    """Publish a `note` for each name, whose ids are the beginnings of the names."""
     with runtime(celery), Connection(celery.url) as connection:
         producer = connection.Producer()
         for name in names:
@@ -39,10 +39,11 @@ def send_notes(celery: Any, names: list[str], seconds: float = 0, to: str = "low
                 headers={
                     "lang": "py",
                     "task": "jobs.note",
-                    "id": name,
-                    "root_id": name,
+                    "id": name[:100],
+                    "root_id": name[:100],
                     "parent_id": None,
                     "group": None,
+                    **headers,
                 },
                 content_type="application/json",
                 content_encoding="utf-8",
@@ -65,11 +66,13 @@ def made_up(name: str, tag: str, **headers: Any) -> dict[str, Any]:
     }
 
 
-def record(ledger: Ledger, node: str, tag: str, name: str, **headers: Any) -> None:
-    """Put a message into a list and fetch it as a node does."""
-    ledger.client.lpush(name, json.dumps(made_up(name, tag, **headers)))
+def record(ledger: Ledger, node: str, tag: str, name: str, **headers: Any) -> str:
+    """Put a message into a list and fetch it as a node does; return it as it lay there."""
+    raw = json.dumps(made_up(name, tag, **headers))
+    ledger.client.lpush(name, raw)
     answer = ledger.fetch(node, [name], [name])
     while answer and len(answer) == 4:
         # Something before it was set aside.
         answer = ledger.fetch(node, [name], [name])
     assert answer
+    return raw

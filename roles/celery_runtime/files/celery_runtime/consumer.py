@@ -15,6 +15,7 @@ from kombu import Connection
 from . import containment
 from .configuration import load
 from .containment import contain, set_aside
+from .delays import Delays, put_off
 from .envelope import Refused, check_payload, check_request, tidy
 from .redelivery import Redelivery, bury
 from .transport import Channel, Transport
@@ -23,7 +24,7 @@ from .watchdog import Watchdog, alive
 # Seconds between attempts to reach the broker: from, by, to. Celery's own grow to 30 s, for which an outage lasts longer here
 # than there.
 RETRY = {"interval_start": 1, "interval_step": 1, "interval_max": 5}
-STEPS = {"watchdog": Watchdog, "transport": Redelivery}
+STEPS = (("watchdog", Watchdog), ("transport", Redelivery), ("transport", Delays))
 
 
 containment.install()
@@ -37,7 +38,7 @@ class Consumer(BaseConsumer):
 
         default_steps: ClassVar[list[Any]] = [
             *BaseConsumer.Blueprint.default_steps,
-            *(step for part, step in STEPS.items() if part in load().runtime.parts),
+            *(step for part, step in STEPS if part in load().runtime.parts),
         ]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -52,7 +53,8 @@ class Consumer(BaseConsumer):
         def on_task_received(message: Any) -> None:
             try:
                 self._check(message)
-                handle(message)
+                if not put_off(self.app, message):
+                    handle(message)
             except self.connection_errors:
                 raise
             except Exception as error:

@@ -15,7 +15,7 @@ from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as base
 
-from . import flower_login
+from . import compatibility, flower_login
 
 
 def is_flower() -> bool:
@@ -59,7 +59,12 @@ class Transport(base.Transport):
 
 
 def install() -> None:
-    """Let this process use the above (flower.utils.broker, as of Flower 2.2; celery.Celery.control_cls)."""
+    """Let this process use the above (flower.utils.broker, as of Flower 2.2; celery.Celery.control_cls).
+
+    Raises:
+        ConfigurationError: Flower or kombu isn't as this needs it.
+    """
+    compatibility.require((), "flower")
     from flower.utils import broker  # Only Flower's own process is sure to have it.
 
     class Socket(broker.RedisSocket):  # type: ignore[misc, name-defined]

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 venv=.venv
 python=/usr/bin/python3
 lock=requirements.txt
-packages=(aardvark-dns ca-certificates crun iptables mmdebstrap netavark openssh-client podman python3-venv redis-tools)
+packages=(aardvark-dns ca-certificates crun iptables mmdebstrap netavark openssh-client podman postgresql python3-venv redis-tools)
 # crun refuses a cgroup tree whose memory controller is still v1; runc takes it.
 [ -e /sys/fs/cgroup/memory/memory.limit_in_bytes ] && packages+=(runc)
 
@@ -38,14 +38,22 @@ missing_packages() {
     done
 }
 
+packages_from_apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"; }
+
+# The tests of the runtime want PostgreSQL's programs. Debian would make a cluster with them and start it on this machine.
+without_a_cluster() {
+    [[ " ${missing[*]} " == *" postgresql "* ]] || return 0
+    packages_from_apt postgresql-common
+    as_root pg_conftool /etc/postgresql-common/createcluster.conf set create_main_cluster off
+}
+
 install_packages() {
     local missing log
     mapfile -t missing < <(missing_packages)
     [ "${#missing[@]}" -eq 0 ] && return
     log=.cache/apt.log
     say "installing Debian packages: ${missing[*]}"
-    if ! { as_root apt-get update && as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install --yes --no-install-recommends "${missing[@]}"; } </dev/null >"$log" 2>&1; then
+    if ! { as_root apt-get update && without_a_cluster && packages_from_apt "${missing[@]}"; } </dev/null >"$log" 2>&1; then
         tail -n 20 "$log" >&2
         say "ERROR: apt failed; the whole of it stands in $log" >&2
         return 1

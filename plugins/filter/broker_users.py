@@ -38,6 +38,7 @@ PUBLISH = ["smembers", "sadd", "lpush", "llen", "publish"]
 # What the scripts of celery_runtime/lua call, kombu's for the visibility timeout, and the clearing up of a temporary queue.
 CONSUME = [
     "client|tracking",
+    "client|caching",
     "evalsha",
     "script|load",
     "script|exists",
@@ -51,9 +52,12 @@ CONSUME = [
     "hset",
     "hdel",
     "hincrby",
+    "type",
+    "rename",
     "zadd",
     "zrem",
     "zrange",
+    "zscore",
     "zrangebyscore",
     "srem",
     "set",
@@ -62,6 +66,8 @@ CONSUME = [
     "time",
 ]
 LISTEN = ["psubscribe", "punsubscribe"]
+# Flower's questions to the workers and their answers (see celery_runtime/questions.py).
+QUESTIONS, ANSWERS = "flower.celery.pidbox", "reply.flower.celery.pidbox/*"
 LOOK = ["info", "llen", "hlen", "zcard", "zcount", "scard", "dbsize", "latency|latest", "slowlog|len", "memory|usage"]
 SAVE = ["info", "bgsave", "bgrewriteaof", "lastsave"]
 
@@ -105,9 +111,10 @@ class Rules:
     def _events(self) -> str:
         return f"&{self.channels}celeryev/*"
 
-    def _listening(self, *channels: str) -> str:
-        """Return a selector that allows to listen to channels that the user may not publish to."""
-        return f"({' '.join(['-@all', *_commands(LISTEN), *(f'&{self.channels}{channel}' for channel in channels)])})"
+    def _listening(self, *channels: str, by_name: bool = False) -> str:
+        """Return a selector that allows to listen to channels that the user may not publish to, by pattern or by name."""
+        commands = _commands(["subscribe", "unsubscribe"] if by_name else LISTEN)
+        return f"({' '.join(['-@all', *commands, *(f'&{self.channels}{channel}' for channel in channels)])})"
 
     @property
     def _record(self) -> list[str]:
@@ -124,7 +131,7 @@ class Rules:
         ]
 
     def worker(self) -> list[str]:
-        """Return what a worker needs: it obeys control commands, and can't give any."""
+        """Return what a worker needs: it obeys control commands and answers questions, and can send neither."""
         return [
             *_commands(CONNECTION, self.database, TRANSACTION, PUBLISH, CONSUME),
             *self._lists(),
@@ -132,20 +139,18 @@ class Rules:
             *self._mailboxes,
             *self._keys("_kombu.binding*"),
             self._events,
-            self._listening("celery.pidbox"),
+            f"&{self.channels}{ANSWERS}",
+            self._listening("celery.pidbox", QUESTIONS),
         ]
 
     def flower(self) -> list[str]:
-        """Return what Flower needs: events, questions to the workers and their answers, and lengths of queues."""
+        """Return what Flower needs: events, questions to the workers and their answers, and lengths of queues. It can write to no key."""
         return [
-            *_commands(CONNECTION, self.database, TRANSACTION, PUBLISH, CONSUME, LISTEN),
+            *_commands(CONNECTION, self.database, ["multi", "exec", "discard", "llen", "publish"]),
             *self._lists("R"),
-            *self._record,
-            *self._mailboxes,
-            *self._keys("_kombu.binding*", "celeryev.*"),
-            self._events,
-            f"&{self.channels}celeryev/worker.*",
-            f"&{self.channels}celery.pidbox",
+            f"&{self.channels}{QUESTIONS}",
+            self._listening("celeryev/*"),
+            self._listening(ANSWERS, by_name=True),
         ]
 
     def operator(self) -> list[str]:

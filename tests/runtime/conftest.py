@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import broker_access
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -21,7 +22,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 HERE = Path(__file__).resolve().parent
 FILES = HERE.parents[1] / "roles/celery_runtime/files"
 # The package redis-tools brings the server's program under another name; the name that it is started with decides what it is.
-SERVER = "/usr/bin/redis-check-rdb"
+# Another version's may be named instead.
+SERVER = os.environ.get("REDIS_SERVER", "/usr/bin/redis-check-rdb")
 
 
 def wait_for(look: Callable[[], Any], what: str, patience: float = 120) -> Any:
@@ -222,3 +224,20 @@ def celery(server: Server, tmp_path: Path) -> Iterator[Celery]:
     for process in one.processes:
         if process.poll() is None:
             one.kill(process)
+
+
+@pytest.fixture
+def users(server: Server) -> dict[str, str]:
+    """Set the broker's users up; return the URL of each."""
+    return broker_access.set_up(server)
+
+
+@pytest.fixture
+def as_user(celery: Celery, users: dict[str, str]) -> Callable[[str], Celery]:
+    """Let processes that begin from now on log in as a user."""
+
+    def become(name: str) -> Celery:
+        celery.url = users[name]
+        return celery
+
+    return become

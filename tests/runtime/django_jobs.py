@@ -21,6 +21,14 @@ DATABASES = {
         "CONN_HEALTH_CHECKS": True,
     }
 }
+if "POSTGRESQL" in os.environ:
+    DATABASES["default"] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": os.environ["POSTGRESQL"],
+        "USER": os.environ["POSTGRESQL_USER"],
+        "NAME": os.environ["POSTGRESQL_NAME"],
+        "CONN_MAX_AGE": 60,
+    }
 app = Celery("django_jobs")
 app.config_from_object("django.conf:settings", namespace=os.environ.get("NAMESPACE", "CELERY"))
 
@@ -56,6 +64,24 @@ def die(name: str) -> str:
     """End the child that runs this."""
     leave(f"begin-{name}")
     os._exit(1)
+
+
+@app.task(max_retries=None, default_retry_delay=1)
+def part(number: int, gate: str = "") -> int:
+    """Be a part of a chord, which may end when its gate is open."""
+    leave(f"part-{number}-{os.getpid()}")
+    while gate and not Path(f"{os.environ['EFFECTS']}-{gate}").exists():
+        time.sleep(0.02)
+    if number < 0:
+        raise ValueError(number)
+    return number
+
+
+@app.task(max_retries=None, default_retry_delay=1)
+def body(numbers: list[int]) -> int:
+    """Be the end of a chord."""
+    leave(f"body-{len(numbers)}-{sum(numbers)}")
+    return sum(numbers)
 
 
 def number() -> int:

@@ -51,6 +51,11 @@ def hold(name: str) -> None:
 
 
 @app.task
+def note_time() -> None:
+    leave(str(time.time()))
+
+
+@app.task
 def kill_worker() -> None:
     leave("kill")
     # The main process, and with it all its children: the whole group.
@@ -77,3 +82,13 @@ def retry_with_what_no_message_can_hold(self) -> None:
         raise ConnectionError("a service that is away, and no broker")
     except ConnectionError as error:
         raise self.retry(exc=error, kwargs={"name": object()}, countdown=0) from error
+
+
+@app.task(bind=True)
+def hold_here(self, path: str) -> None:
+    """Run until the file of this worker is there."""
+    name = self.request.hostname
+    leave(f"begin-{name}")
+    while not Path(f"{path}-{name}").exists():
+        time.sleep(0.05)
+    leave(f"end-{name}")

@@ -26,8 +26,8 @@ def runtime(celery: Any) -> Iterator[None]:
         os.environ.update(before)
 
 
-def send_notes(celery: Any, names: list[str], seconds: float = 0) -> None:
-    """Publish a `note` for each name, whose ids are the names."""
+def send_notes(celery: Any, names: list[str], seconds: float = 0, to: str = "low", **headers: Any) -> None:
+    """Publish a `note` for each name, whose ids are the beginnings of the names."""
     with runtime(celery), Connection(celery.url) as connection:
         producer = connection.Producer()
         for name in names:
@@ -35,14 +35,15 @@ def send_notes(celery: Any, names: list[str], seconds: float = 0) -> None:
                 json.dumps([[name, seconds], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]),
                 # The nameless exchange reaches a queue by its name; nobody needs to have declared it.
                 exchange="",
-                routing_key="low",
+                routing_key=to,
                 headers={
                     "lang": "py",
                     "task": "jobs.note",
-                    "id": name,
-                    "root_id": name,
+                    "id": name[:100],
+                    "root_id": name[:100],
                     "parent_id": None,
                     "group": None,
+                    **headers,
                 },
                 content_type="application/json",
                 content_encoding="utf-8",
@@ -50,9 +51,9 @@ def send_notes(celery: Any, names: list[str], seconds: float = 0) -> None:
             )
 
 
-def record(ledger: Ledger, node: str, tag: str, name: str, **headers: Any) -> None:
-    """Put a message into a list and fetch it as a node does."""
-    message = {
+def made_up(name: str, tag: str, **headers: Any) -> dict[str, Any]:
+    """Return a message of a list, as it lies there."""
+    return {
         "body": "W10=",
         "content-type": "application/json",
         "content-encoding": "utf-8",
@@ -63,6 +64,15 @@ def record(ledger: Ledger, node: str, tag: str, name: str, **headers: Any) -> No
             "delivery_info": {"exchange": name, "routing_key": name},
         },
     }
-    ledger.client.lpush(name, json.dumps(message))
-    keys, arguments = ledger.fetch_arguments(node, [name], [name])
-    assert ledger._run("fetch", keys, *arguments)
+
+
+def record(ledger: Ledger, node: str, tag: str, name: str, **headers: Any) -> str:
+    """Put a message into a list and fetch it as a node does; return it as it lay there."""
+    raw = json.dumps(made_up(name, tag, **headers))
+    ledger.client.lpush(name, raw)
+    answer = ledger.fetch(node, [name], [name])
+    while answer and len(answer) == 4:
+        # Something before it was set aside.
+        answer = ledger.fetch(node, [name], [name])
+    assert answer
+    return raw

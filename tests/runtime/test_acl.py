@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Celery, Server, wait_for
+from broker_access import NAMES, refusals
+from conftest import Server, wait_for
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins/filter"))
-from broker_users import broker_users
-
-NAMES = ("web", "worker", "beat", "flower", "monitoring", "backup", "operator")
-QUEUES = ["high", "low"]
 FORBIDDEN = [
     ("flushall",),
     ("flushdb",),
@@ -41,42 +35,6 @@ FORBIDDEN = [
     ("rename", "low", "mine"),
     ("publish", "another-application", "x"),
 ]
-
-
-def known(rules: list[str], server: Server) -> list[str]:
-    """Leave out what the server is too old for, as the module does."""
-    version = server.client.info("server")["redis_version"].split(".")
-    recent = (int(version[0]), int(version[1])) >= (7, 2)
-    return [rule.split("@7.2")[0] for rule in rules if recent or not rule.endswith("@7.2")]
-
-
-@pytest.fixture
-def users(server: Server) -> dict[str, str]:
-    """Set the users up; return the URL of each."""
-    for user in broker_users(QUEUES, {name: f"secret-{name}" for name in NAMES}):
-        server.client.execute_command(
-            "ACL", "SETUSER", user["name"], "reset", "on", f">{user['password']}", *known(user["rules"], server)
-        )
-    return {name: f"redis://{name}:secret-{name}@127.0.0.1:{server.port}/0" for name in NAMES}
-
-
-@pytest.fixture
-def as_user(celery: Celery, users: dict[str, str]) -> Iterator[Any]:
-    """Let processes that begin from now on log in as a user."""
-
-    def become(name: str) -> Celery:
-        celery.url = users[name]
-        return celery
-
-    return become
-
-
-def refusals(server: Server) -> list[str]:
-    """Return what the server has refused so far."""
-    return [
-        f"{entry['username']}: {entry['reason']} {entry['object']} ({entry['context']})"
-        for entry in server.client.acl_log()
-    ]
 
 
 def test_with_full_function_nothing_is_refused(server: Server, as_user: Any, tmp_path: Path) -> None:
@@ -160,6 +118,20 @@ def test_nobody_may_do_more(server: Server, users: dict[str, str], name: str) ->
         ("flower", ("lpush", "low", "{}")),
         ("flower", ("rpop", "low")),
         ("flower", ("del", "low")),
+        ("flower", ("hset", "celery_runtime:holders", "x", "x")),
+        ("flower", ("set", "celery_runtime:suspects:low", "x")),
+        ("flower", ("hgetall", "unacked")),
+        ("flower", ("sadd", "_kombu.binding.low", "x")),
+        ("flower", ("lpush", "x.reply.celery.pidbox", "forged")),
+        ("flower", ("script", "load", "return 1")),
+        ("flower", ("evalsha", "0" * 40, "0")),
+        ("flower", ("function", "list")),
+        ("flower", ("publish", "/0.celery.pidbox", "{}")),
+        ("flower", ("publish", "/0.celeryev/worker.online", "{}")),
+        ("flower", ("psubscribe", "*")),
+        ("flower", ("subscribe", "/0.celery.pidbox")),
+        ("web", ("publish", "/0.flower.celery.pidbox", "{}")),
+        ("worker", ("publish", "/0.flower.celery.pidbox", "{}")),
         ("monitoring", ("rpop", "low")),
         ("monitoring", ("hgetall", "unacked")),
         ("backup", ("llen", "low")),

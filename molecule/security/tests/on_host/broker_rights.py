@@ -43,12 +43,25 @@ FORBIDDEN = [
     "PUBLISH another-application 1",
 ]
 CONTROL = ["PUBLISH /0.celery.pidbox {}"]
+ASK = ["PUBLISH /0.flower.celery.pidbox {}"]
 SENDER = ["RPOP default", "DEL default", "HGETALL unacked", "LPUSH x.reply.celery.pidbox forged", "EVALSHA 0 0"]
 OF = {
-    "web": [*CONTROL, *SENDER],
-    "beat": [*CONTROL, *SENDER],
-    "worker": CONTROL,
-    "flower": ["LPUSH default {}", "RPOP default", "DEL default"],
+    "web": [*CONTROL, *ASK, *SENDER],
+    "beat": [*CONTROL, *ASK, *SENDER],
+    "worker": [*CONTROL, *ASK],
+    # It writes nothing, runs no script, and gives no order.
+    "flower": [
+        *CONTROL,
+        *SENDER,
+        "LPUSH default {}",
+        "HSET celery_runtime:holders x x",
+        "HSET celery_runtime:leases x x",
+        "SET celery_runtime:suspects:default x",
+        "SADD _kombu.binding.default x",
+        "SCRIPT LOAD return",
+        "FUNCTION LIST",
+        "PUBLISH /0.celeryev/worker.online {}",
+    ],
     "operator": [],
 }
 

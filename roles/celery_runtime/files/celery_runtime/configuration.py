@@ -25,6 +25,7 @@ class Runtime:
         lease_seconds: for how long a worker may give no sign before others take over what it holds (s).
         message_max_bytes: size from which on a message becomes a dead letter unread; 0 for no limit.
         publish_timeout: for how long a process that is no Celery command, such as a web request, waits for the broker (s).
+        flower_commands: whether workers do what Flower orders, beside answering its questions.
     """
 
     parts: list[str] = field(default_factory=list)
@@ -32,6 +33,7 @@ class Runtime:
     lease_seconds: float = 45
     message_max_bytes: int = 8388608
     publish_timeout: float = 1
+    flower_commands: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,27 +5,29 @@ Named by the setting `worker_consumer`.
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
-from celery.worker import state
 from celery.worker.consumer.consumer import Consumer as BaseConsumer
 from kombu import Connection
 
+from . import containment
 from .configuration import load
-from .envelope import Refused, check_payload, check_request, describe
+from .containment import contain, set_aside
+from .delays import Delays, put_off
+from .envelope import Refused, check_payload, check_request, tidy
 from .redelivery import Redelivery, bury
-from .transport import Channel
+from .transport import Channel, Transport
 from .watchdog import Watchdog, alive
-
-logger = logging.getLogger(__name__)
 
 # Seconds between attempts to reach the broker: from, by, to. Celery's own grow to 30 s, for which an outage lasts longer here
 # than there.
 RETRY = {"interval_start": 1, "interval_step": 1, "interval_max": 5}
-STEPS = {"watchdog": Watchdog, "transport": Redelivery}
+STEPS = (("watchdog", Watchdog), ("transport", Redelivery), ("transport", Delays))
+
+
+containment.install()
 
 
 class Consumer(BaseConsumer):
@@ -36,8 +38,13 @@ class Consumer(BaseConsumer):
 
         default_steps: ClassVar[list[Any]] = [
             *BaseConsumer.Blueprint.default_steps,
-            *(step for part, step in STEPS.items() if part in load().runtime.parts),
+            *(step for part, step in STEPS if part in load().runtime.parts),
         ]
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        Channel.on_dead_letter = partial(bury, self.app)
+        contain(self)
 
     def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
         """Return what takes a message from the queue: Celery's own, which is given well-formed ones only."""
@@ -46,13 +53,11 @@ class Consumer(BaseConsumer):
         def on_task_received(message: Any) -> None:
             try:
                 self._check(message)
-                handle(message)
+                if not put_off(self.app, message):
+                    handle(message)
             except self.connection_errors:
                 raise
             except Exception as error:
-                if any(request.message is message for request in state.reserved_requests):
-                    # It was passed on: what went wrong is no matter of its form.
-                    raise
                 self.refuse(message, error)
 
         return on_task_received
@@ -64,6 +69,7 @@ class Consumer(BaseConsumer):
             Exception: it can't be decoded, or isn't fit for use.
         """
         if "task" in message.headers:
+            tidy(message.headers)
             check_request(message.headers)
             if message.headers["task"] in self.strategies:
                 check_payload(message.decode())
@@ -72,22 +78,13 @@ class Consumer(BaseConsumer):
             payload = message.decode()
             if not isinstance(payload, dict):
                 raise Refused("task: missing")
+            tidy(payload)
             check_request(payload)
             check_payload(payload)
 
     def refuse(self, message: Any, error: BaseException) -> None:
-        """Move a message that can't be used to the dead letters, where there are some, and say why."""
-        reason = f"unreadable: {describe(error)}"
-        channel, tag = message.channel, message.delivery_tag
-        if not isinstance(channel, Channel) or tag not in channel.qos._delivered:
-            logger.error("a message was refused: %s", reason)
-            message.reject_log_error(logger, self.connection_errors)
-            return
-        letter = channel.ledger.bury(tag, json.dumps(message._raw), reason)
-        channel.qos.forget(tag)
-        message._state = "REJECTED"
-        if letter:
-            bury(self.app, letter)
+        """Set a message aside that can't be used."""
+        set_aside(self.app, message, error)
 
     def on_decode_error(self, message: Any, exc: BaseException) -> None:
         """Refuse what can't be decoded."""
@@ -99,6 +96,7 @@ class Consumer(BaseConsumer):
 
     def ensure_connected(self, conn: Connection) -> Connection:
         """Connect; while that fails, try again at short intervals and give signs of life."""
+        Transport.consumes = True
         ensure = conn.ensure_connection
 
         def ensure_connection(errback: Any = None, max_retries: int | None = None, callback: Any = None) -> Connection:

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 
 import click
 from celery.bin.base import CeleryCommand, handle_preload_options
+from redis.exceptions import ResponseError
 
+from .entries import shown
 from .ledger import DeadLetter, Ledger
 from .transport import Channel
 
@@ -32,10 +34,18 @@ def _chosen(ledger: Ledger, ids: tuple[str, ...], everything: bool) -> list[Dead
     letters = ledger.dead_letters()
     if everything == bool(ids):
         raise click.UsageError("name the ids, or say --all")
-    unknown = sorted(set(ids) - {letter.id for letter in letters})
+    unknown = sorted(set(ids) - {shown(letter.id) for letter in letters})
     if unknown:
         raise click.ClickException(f"no such dead letter: {', '.join(unknown)}; see: dead-letters list")
-    return [letter for letter in letters if everything or letter.id in ids]
+    return [letter for letter in letters if everything or shown(letter.id) in ids]
+
+
+def _requeued(ledger: Ledger, letter: DeadLetter) -> bool:
+    try:
+        return ledger.requeue(letter)
+    except ResponseError as error:
+        click.echo(f"{shown(letter.id)} stays: {shown(letter.list)} takes no messages: {shown(str(error))}", err=True)
+        return False
 
 
 def _when(seconds: float) -> str:
@@ -60,10 +70,12 @@ def show_all(context: click.Context, as_json: bool) -> None:
         letters = ledger.dead_letters()
     for letter in letters:
         last = letter.story[-1]
+        name = shown(letter.id)
         if as_json:
-            click.echo(json.dumps({"id": letter.id, "task": letter.task, "queue": letter.list, "story": letter.story}))
+            click.echo(json.dumps({"id": name, "task": letter.task, "queue": letter.list, "story": letter.story}))
         else:
-            click.echo(f"{letter.id}  {letter.task or '-'}  {letter.list}  {_when(last['at'])}  {last['reason']}")
+            where = shown(letter.list) or "-"
+            click.echo(f"{name}  {letter.task or '-'}  {where}  {_when(last['at'])}  {shown(last['reason'])}")
     if not letters and not as_json:
         click.echo("no dead letters")
 
@@ -76,10 +88,11 @@ def show(context: click.Context, id_: str) -> None:
     """Show the message and the story of one, arguments included."""
     with _ledger(context) as ledger:
         (letter,) = _chosen(ledger, (id_,), everything=False)
-    click.echo(f"id     {letter.id}\ntask   {letter.task or '-'}\nqueue  {letter.list}")
+    click.echo(f"id     {shown(letter.id)}\ntask   {letter.task or '-'}\nqueue  {shown(letter.list) or '-'}")
     for event in letter.story:
-        click.echo(f"       {_when(event['at'])}  {event['node'] or '-'}  {event['reason']}")
-    click.echo(letter.message)
+        click.echo(f"       {_when(event['at'])}  {shown(event['node']) or '-'}  {shown(event['reason'])}")
+    # It goes to a terminal: nothing in it may be an order to that.
+    click.echo("".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in letter.message))
 
 
 @dead_letters.command(name="requeue", cls=CeleryCommand)
@@ -90,7 +103,7 @@ def show(context: click.Context, id_: str) -> None:
 def requeue(context: click.Context, ids: tuple[str, ...], everything: bool) -> None:
     """Put them back into their queues, with nothing held against them."""
     with _ledger(context) as ledger:
-        count = sum(ledger.requeue(letter) for letter in _chosen(ledger, ids, everything))
+        count = sum(_requeued(ledger, letter) for letter in _chosen(ledger, ids, everything))
     click.echo(f"requeued {count}")
 
 

@@ -7,10 +7,19 @@ error ends the worker's main process and all that it runs; a message that isn't 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
+from uuid import UUID
 
-# A name or an id: what fits into the column of a result. Limits of time (s) and numbers of retries are those of sane people.
+from celery.utils.time import maybe_iso8601
+
+from .plain import one_line
+
+# A text that is shown, such as a task's other name.
 LONGEST_NAME = 255
+# A name or an id. A worker keeps tens of thousands of ids (celery.worker.state); a database keeps results of shorter ones.
+LONGEST_ID = 1000
+# Limits of time (s) and numbers of retries are those of sane people.
 LONGEST_TIME = 10 * 365 * 86400
 MOST_RETRIES = 10**6
 ENCODINGS = (None, "base64")
@@ -36,8 +45,23 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= LONGEST_NAME and value.isprintable()
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def is_id(value: Any) -> bool:
+    """Tell whether a value can be the id or the name of a task: a text that logs, Redis and a database can hold."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID or "\0" in value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_number(value: Any, most: float) -> bool:
+    try:
+        # No NaN, by which timers would lose their order, and none that no clock can count.
+        return isinstance(value, (int, float)) and -most <= float(value) <= most
+    except OverflowError:
+        return False
 
 
 def check_outside(message: Any) -> None:
@@ -61,14 +85,23 @@ def check_outside(message: Any) -> None:
     )
     _require(isinstance(properties.get("delivery_tag"), str), "delivery_tag: not a text")
     _require(properties.get("body_encoding") in ENCODINGS, "body_encoding: neither base64 nor none")
-    for name in ("content-type", "content-encoding"):
-        _require(is_text(message.get(name)), f"{name}: missing, or not a short text")
-    for name in ("correlation_id", "reply_to"):
-        _require(properties.get(name) is None or is_text(properties[name]), f"{name}: not a short text")
-    priority = properties.get("priority")
-    _require(
-        priority is None or (_is_number(priority) and 0 <= priority <= 255), "priority: not a number from 0 to 255"
-    )
+    _require(is_text(message.get("content-type")), "content-type: missing, or not a short text")
+    encoding = message.get("content-encoding")
+    _require(encoding is None or is_text(encoding), "content-encoding: not a short text")
+
+
+def tidy(headers: dict[str, Any]) -> None:
+    """Bring into shape what stock Celery runs with, and what would harm a worker's log or memory in the shape that it has.
+
+    Args:
+        headers: as for `check_request`; they are changed.
+    """
+    if isinstance(headers.get("id"), UUID):
+        headers["id"] = str(headers["id"])
+    shadow = headers.get("shadow")
+    if shadow and not is_text(shadow):
+        # It stands for the task's name in the log, and a worker counts tasks by it.
+        headers["shadow"] = one_line(str(shadow), LONGEST_NAME)
 
 
 def check_request(headers: dict[str, Any]) -> None:
@@ -81,46 +114,33 @@ def check_request(headers: dict[str, Any]) -> None:
         Refused: it isn't fit for use.
     """
     for name in ("id", "task"):
-        _require(is_text(headers.get(name)) and headers[name] != "", f"{name}: missing, or not a short, printable text")
-    for name in ("root_id", "parent_id", "group", "shadow", "lang", "meth"):
-        _require(headers.get(name) is None or is_text(headers[name]), f"{name}: not a short, printable text")
-    for name in ("argsrepr", "kwargsrepr"):
-        _require(headers.get(name) is None or isinstance(headers[name], str), f"{name}: not a text")
+        _require(is_id(headers.get(name)), f"{name}: missing, or not a text of up to {LONGEST_ID} characters")
     retries = headers.get("retries")
-    _require(
-        retries is None or (isinstance(retries, int) and _is_number(retries) and 0 <= retries <= MOST_RETRIES),
-        f"retries: not a number from 0 to {MOST_RETRIES}",
-    )
-    _check_limits(headers.get("timelimit"))
-    _check_times(headers)
-    stamped, stamps = headers.get("stamped_headers"), headers.get("stamps")
-    _require(stamped is None or isinstance(stamped, list), "stamped_headers: not a list")
-    _require(stamps is None or isinstance(stamps, dict), "stamps: not an object")
-
-
-def _check_limits(limits: Any) -> None:
-    if limits is None:
-        return
-    _require(isinstance(limits, (list, tuple)) and len(limits) in (0, 2), "timelimit: not a list of two")
-    ok = all(limit is None or (_is_number(limit) and 0 < limit <= LONGEST_TIME) for limit in limits)
-    _require(ok, f"timelimit: not above 0 and up to {LONGEST_TIME} s")
-
-
-def _check_times(headers: dict[str, Any]) -> None:
-    now = datetime.now(UTC)
+    _require(retries is None or _is_number(retries, MOST_RETRIES), f"retries: not a number of at most {MOST_RETRIES}")
+    limits = headers.get("timelimit")
+    if limits:
+        _require(isinstance(limits, (list, tuple)) and len(limits) == 2, "timelimit: not a list of two")
+        # One of 0 is none to Celery, and a negative one has been reached at once.
+        ok = all(limit is None or _is_number(limit, inf) for limit in limits)
+        _require(ok, "timelimit: not a number of seconds")
     for name in ("eta", "expires"):
-        value = headers.get(name)
-        if value is None:
-            continue
-        try:
-            when = datetime.fromisoformat(value)
-            # Near the ends of the calendar a change of the time zone fails.
-            when = (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC)
-        except (TypeError, ValueError, OverflowError):
-            raise Refused(f"{name}: not a time in ISO 8601") from None
+        if headers.get(name) is not None:
+            _check_time(name, headers[name])
+
+
+def _check_time(name: str, value: Any) -> None:
+    now = datetime.now(UTC)
+    try:
+        when = maybe_iso8601(value)
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        ahead = (when - now).total_seconds()
         if name == "eta":
-            # Not the visibility timeout, after which it is handed out again: it was accepted, and late or twice is better than not at all.
-            _require((when - now).total_seconds() <= LONGEST_TIME, f"eta: more than {LONGEST_TIME} s ahead")
+            # Near the ends of the calendar a change of the time zone fails.
+            when.astimezone(UTC)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        raise Refused(f"{name}: not a time in ISO 8601") from None
+    # Not the visibility timeout, after which it is handed out again: it was accepted, and late or twice is better than not at all.
+    _require(name != "eta" or ahead <= LONGEST_TIME, f"eta: more than {LONGEST_TIME} s ahead")
 
 
 def check_payload(payload: Any) -> None:
@@ -172,7 +192,7 @@ def is_signature(value: Any) -> bool:
     """Tell whether a value looks like the signature of a task."""
     return (
         isinstance(value, dict)
-        and is_text(value.get("task"))
+        and is_id(value.get("task"))
         and isinstance(value.get("args") or [], (list, tuple))
         and isinstance(value.get("kwargs") or {}, dict)
         and isinstance(value.get("options") or {}, dict)

@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from redis import Redis
+from redis.exceptions import NoPermissionError, ResponseError
 
-from .envelope import Refused, check_outside, is_text
+from . import entries
+from .entries import Unreadable, raw, shown, text
+from .envelope import check_outside, describe, is_text
+from .identity import identity
+from .letters import as_text, encoded, original
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 NAMESPACE = "celery_runtime:"
 # Between a queue's name and a priority, in the names of kombu's lists.
@@ -43,12 +52,22 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What the record has of a message, at one moment: each None where it has nothing, but the fetch's time (then empty)."""
+
+    message: bytes | None
+    holder: bytes | None
+    losses: bytes | None
+    at: float | str
+
+
+@dataclass(frozen=True)
 class DeadLetter:
     """A message that was taken out of circulation.
 
     Attributes:
-        id: the task's id, or `unreadable-` and a checksum.
-        list: the queue that it came from.
+        id: the task's id, or `unreadable-` and a checksum; with `~` and a checksum behind it where another has that id.
+        list: the queue that it came from; empty where that isn't known.
         message: the message as it was.
         story: what happened to it, oldest first: `at` (s since 1970), `node`, `reason`.
     """
@@ -61,20 +80,12 @@ class DeadLetter:
     @property
     def task(self) -> str:
         """Return the task's name, or an empty text."""
-        return self._header("task")
+        return identity(self.message)[0]
 
     @property
     def task_id(self) -> str:
         """Return the task's id, or an empty text."""
-        return self._header("id")
-
-    def _header(self, name: str) -> str:
-        try:
-            value = json.loads(self.message)["headers"][name]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return ""
-        # It goes to a terminal and into a log.
-        return value if is_text(value) else ""
+        return identity(self.message)[1]
 
 
 class Ledger:
@@ -85,15 +96,24 @@ class Ledger:
         prefix: kombu's `global_keyprefix`.
         limit: losses after which a message becomes a dead letter; 0 for no limit.
         most_bytes: size from which on a message becomes a dead letter unread; 0 for no limit.
+        fetches: when each message that this process holds was fetched, by tag (s since 1970): what tells this fetch of it from another.
 
-    Every method may raise redis.exceptions.RedisError.
+    Every method may raise redis.exceptions.RedisError, but none for what an entry or a key holds: see `entries` and `set_aside`.
     """
 
-    def __init__(self, client: Redis, prefix: str = "", limit: int = 0, most_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        prefix: str = "",
+        limit: int = 0,
+        most_bytes: int = 0,
+        fetches: dict[str, float] | None = None,
+    ) -> None:
         self.client = client
         self.prefix = prefix
         self.limit = limit
         self.most_bytes = most_bytes
+        self.fetches = {} if fetches is None else fetches
 
     def _own(self, name: str) -> str:
         return f"{self.prefix}{NAMESPACE}{name}"
@@ -138,13 +158,24 @@ class Ledger:
         return self._own(f"suspects:{queue}")
 
     def fetch_arguments(self, node: str, queues: Iterable[str], lists: Iterable[str]) -> tuple[list[str], list[Any]]:
-        """Return keys and arguments of the script `fetch`."""
+        """Return keys and arguments of the script `fetch`; the second argument is the time of the fetch."""
         waiting = [self.suspects_of(queue) for queue in queues]
         own = [self.messages, self.times, self.holders, self.suspects, self.dead]
         return [*own, *waiting, *lists], [node, time.time(), len(waiting), self.most_bytes]
 
+    def fetch(self, node: str, queues: Iterable[str], lists: Iterable[str]) -> list[bytes] | None:
+        """Take a message and wait for the answer; return what the script `fetch` returns, or None where there is no message."""
+        lists = list(lists)
+        keys, arguments = self.fetch_arguments(node, queues, lists)
+        answer = self._ask(lambda: self._scripts("fetch")(keys=keys, args=arguments), lists)
+        if not isinstance(answer, list):
+            return None
+        if len(answer) == 3:
+            self.fetches[text(answer[2])] = arguments[1]
+        return answer
+
     def _run(self, name: str, keys: list[str], *arguments: Any) -> Any:
-        return self._scripts(name)(keys=keys, args=arguments)
+        return self._ask(lambda: self._scripts(name)(keys=keys, args=arguments))
 
     def _scripts(self, name: str) -> Any:
         found = self.__dict__.setdefault("_registered", {})
@@ -152,79 +183,182 @@ class Ledger:
             found[name] = self.client.register_script(script(name))
         return found[name]
 
-    def settle(self, tag: str) -> None:
-        """Forget a message: its task is done, or was refused."""
-        self._run("settle", [self.messages, self.times, self.holders, self.losses], tag)
+    def _ask(self, call: Callable[[], T], lists: Iterable[str] = ()) -> T:
+        try:
+            return call()
+        except ResponseError as error:
+            if "WRONGTYPE" not in str(error) or not self.set_aside(lists):
+                raise
+        return call()
+
+    def set_aside(self, lists: Iterable[str] = ()) -> bool:
+        """Rename what is of another type than the runtime needs; tell whether something was.
+
+        Args:
+            lists: lists to look at, besides the keys of the record; none whose name was read in the record.
+        """
+        own = {self.times: "zset"} | dict.fromkeys(
+            (self.messages, self.holders, self.losses, self.suspects, self.leases, self.dead), "hash"
+        )
+        moved = []
+        for key, kind in (dict.fromkeys(lists, "list") | own).items():
+            aside = self._own(f"set_aside:{key.removeprefix(self.prefix)}")
+            if found := self._scripts("set_aside")(keys=[key, aside], args=[kind]):
+                logger.error("the key %s was a %s and not a %s; it is set aside as %s", key, text(found), kind, aside)
+                moved.append(key)
+        return bool(moved)
+
+    def _remove(self, key: str, field: bytes, value: bytes, why: Unreadable) -> None:
+        """Remove an entry that can't be read, unless it was changed meanwhile."""
+        logger.error("the entry %s of %s can't be read and is removed: %s: %s", shown(field), key, why, shown(value))
+        self._run("remove", [key], field, value)
+
+    def settle(self, tag: str) -> bool:
+        """Forget a message: its task is done, or was refused; tell whether it still was the caller's.
+
+        Of a message that was taken over meanwhile the record is another's.
+        """
+        keys = [self.messages, self.times, self.holders, self.losses]
+        done = self._run("settle", keys, raw(tag), self.fetches.get(tag, ""))
+        self.fetches.pop(tag, None)
+        return bool(done)
+
+    def holdings(self) -> list[tuple[str, Held]]:
+        """Return what each node holds, as far as it can be read."""
+        found = []
+        for tag, entry in self._ask(lambda: self.client.hgetall(self.holders)).items():
+            try:
+                node, name = entries.holder(entry)
+            except Unreadable as why:
+                # The message stays where it is: its worker settles it, or the visibility timeout hands it out.
+                self._remove(self.holders, tag, entry, why)
+            else:
+                found.append((node, Held(text(tag), name)))
+        return found
 
     def held(self, node: str) -> list[Held]:
         """Return what a node holds."""
-        found = []
-        for tag, entry in self.client.hgetall(self.holders).items():
-            holder, name = json.loads(entry)
-            if holder == node:
-                found.append(Held(tag.decode(), name))
-        return found
+        return [held for holder, held in self.holdings() if holder == node]
 
-    def restore(self, tag: str, first: bool = True, lost: str = "") -> DeadLetter | bool | None:
+    def fetched_at(self, tags: list[str]) -> dict[str, float]:
+        """Return when messages were fetched that are held (s since 1970)."""
+
+        def look() -> list[float | None]:
+            with self.client.pipeline(transaction=False) as pipe:
+                for tag in tags:
+                    pipe.zscore(self.times, raw(tag))
+                return pipe.execute()
+
+        return {tag: at or 0.0 for tag, at in zip(tags, self._ask(look), strict=True)}
+
+    def restore(self, tag: str, first: bool = True, lost: str = "", own: bool = False) -> DeadLetter | bool | None:
         """Put a message back where it came from.
 
         Args:
             tag: the message's delivery tag.
             first: whether it is the next that a worker takes, or the last.
             lost: what took its worker away, which counts against the delivery limit; empty for what doesn't count.
+            own: whether it has to be the caller's still.
 
         Returns:
             The dead letter that it became, or whether it was put back; not so where somebody else did it, or it was settled.
             None for a message without a holder, of which it isn't known where it came from.
         """
-        record, entry, before = self._look(tag)
-        if entry is None:
-            return None if record else False
+        seen = self._look(tag)
+        record, entry = seen.message, seen.holder
+        if own:
+            seen = replace(seen, at=self.fetches.get(tag, seen.at))
         if record is None:
             # A leftover of a message that was settled.
-            self.client.hdel(self.holders, tag)
+            self._run("clear", [self.messages, self.times, self.holders], raw(tag))
             return False
+        if entry is None:
+            return None
+        try:
+            node, name = entries.holder(entry)
+        except Unreadable as why:
+            self._remove(self.holders, raw(tag), entry, why)
+            return None
         try:
             message = json.loads(record)[0]
             check_outside(message)
-        except (ValueError, RecursionError, Refused) as error:
-            return self.bury(tag, record.decode(errors="replace"), f"unreadable: {error}") or False
-        node, name = json.loads(entry)
-        story = json.loads(before) if before else []
+        except Exception as error:
+            return self._bury(tag, original(record), f"unreadable: {describe(error)}", seen.at) or False
+        story = self._story(tag, seen.losses)
         if lost and _was_started(message):
             story.append({"at": time.time(), "node": node, "reason": lost})
         letter = self._letter(message, name, story) if self.limit and len(story) >= self.limit and lost else None
         _mark_redelivered(message)
-        moved = self._run(
-            "restore",
+        moved = self._moved(
             [self.messages, self.times, self.holders, self.losses, self.dead, self._target(name, story)],
-            tag,
+            raw(tag),
             entry,
             json.dumps(message),
             "next" if first else "last",
             json.dumps(story) if story else "",
             letter.id if letter else "",
-            json.dumps({"list": letter.list, "message": letter.message, "story": story}) if letter else "",
+            encoded(letter.list, letter.message, story) if letter else "",
+            seen.at,
         )
-        return letter if moved and letter else bool(moved)
+        self.fetches.pop(tag, None)
+        if moved is None:
+            self._remove(self.holders, raw(tag), entry, Unreadable("no messages can be put there"))
+            return None
+        return replace(letter, id=text(moved)) if moved and letter else bool(moved)
 
-    def bury(self, tag: str, message: str, reason: str) -> DeadLetter | None:
-        """Move a message that can't be used to the dead letters; return it, unless somebody else did something with it meanwhile."""
-        entry = self.client.hget(self.holders, tag)
-        node, name = json.loads(entry) if entry else ("", "")
-        checksum = hashlib.sha1(message.encode(errors="replace"), usedforsecurity=False).hexdigest()
+    def _moved(self, keys: list[str], *arguments: Any) -> Any:
+        """Run the script `restore`; return None where the list that the record names is no place for messages."""
+        try:
+            return self._run("restore", keys, *arguments)
+        except ResponseError as error:
+            if not str(error).startswith(("WRONGTYPE", "NOPERM")) and not isinstance(error, NoPermissionError):
+                raise
+            return None
+
+    def bury(self, tag: str, message: str | None, reason: str) -> DeadLetter | None:
+        """Move a message that can't be used to the dead letters; return it, unless somebody else did something with it meanwhile.
+
+        Args:
+            tag: its delivery tag.
+            message: the message as it was sent (`letters.as_text`); None for what the record has.
+            reason: why it can't be used.
+        """
+        if message is None:
+            message = original(self._look(tag).message or b"")
+        letter = self._bury(tag, message, reason, self.fetches.get(tag, ""))
+        self.fetches.pop(tag, None)
+        return letter
+
+    def _bury(self, tag: str, message: str, reason: str, at: float | str) -> DeadLetter | None:
+        entry = self._look(tag).holder
+        try:
+            node, name = entries.holder(entry) if entry else ("", "")
+        except Unreadable:
+            node, name = "", ""
+        checksum = hashlib.sha1(message.encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()
         story = [{"at": time.time(), "node": node, "reason": reason}]
         letter = DeadLetter(f"unreadable-{checksum}", f"{self.prefix}{self._queue(name)}", message, story)
-        text = json.dumps({"list": letter.list, "message": message, "story": story})
+        content = encoded(letter.list, message, story)
         keys = [self.messages, self.times, self.holders, self.losses, self.dead]
-        return letter if self._run("bury", keys, tag, letter.id, text) else None
+        return letter if self._run("bury", keys, raw(tag), letter.id, content, at) else None
 
-    def _look(self, tag: str) -> tuple[bytes | None, bytes | None, bytes | None]:
-        # No transaction: a full Redis refuses those, whatever they do.
-        with self.client.pipeline(transaction=False) as pipe:
-            pipe.hget(self.messages, tag).hget(self.holders, tag).hget(self.losses, tag)
-            record, entry, before = pipe.execute()
-        return record, entry, before
+    def _look(self, tag: str) -> Seen:
+        def look() -> list[Any]:
+            # No transaction: a full Redis refuses those, whatever they do.
+            with self.client.pipeline(transaction=False) as pipe:
+                key = raw(tag)
+                pipe.hget(self.messages, key).hget(self.holders, key).hget(self.losses, key).zscore(self.times, key)
+                return pipe.execute()
+
+        message, holder, losses, at = self._ask(look)
+        return Seen(message, holder, losses, "" if at is None else at)
+
+    def _story(self, tag: str, entry: bytes | None) -> list[dict[str, Any]]:
+        try:
+            return entries.story(entry) if entry else []
+        except Unreadable as why:
+            self._remove(self.losses, raw(tag), entry or b"", why)
+            return []
 
     def _target(self, name: str, story: list[Any]) -> str:
         if not self.limit or len(story) < SUSPECT_LOSSES:
@@ -239,36 +373,53 @@ class Ledger:
 
     def _letter(self, message: dict[str, Any], name: str, story: list[dict[str, Any]]) -> DeadLetter:
         task_id = message.get("headers", {}).get("id") or message["properties"]["delivery_tag"]
+        if not is_text(task_id):
+            task_id = f"unreadable-{hashlib.sha1(json.dumps(message).encode(), usedforsecurity=False).hexdigest()}"
         return DeadLetter(task_id, f"{self.prefix}{self._queue(name)}", json.dumps(message), story)
 
-    def renew(self, node: str) -> dict[str, int]:
-        """Count a node's lease up; return every node's."""
-        flat = self._run("renew", [self.leases], node)
-        return {key.decode(): int(value) for key, value in zip(flat[::2], flat[1::2], strict=True)}
+    def count(self, lists: Iterable[str]) -> int:
+        """Count the messages of lists, without the transaction that a full Redis refuses."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for name in lists:
+                pipe.llen(name)
+            return sum(pipe.execute())
+
+    def renew(self, node: str) -> dict[str, bytes]:
+        """Count a node's lease up; return every node's. Of a count only matters whether it moves."""
+        flat = self._run("renew", [self.leases], raw(node))
+        return {text(key): value for key, value in zip(flat[::2], flat[1::2], strict=True)}
 
     def bind(self, key: str, member: str) -> None:
         """Add a binding to one of kombu's tables, however full Redis is."""
-        self._run("bind", [f"{self.prefix}{key}"], member)
+        self._scripts("bind")(keys=[f"{self.prefix}{key}"], args=[member])
 
-    def forget(self, node: str, seen: int) -> None:
+    def touch(self) -> None:
+        """Change nothing with a command that changes something: a Redis that refuses those says why."""
+        self.client.hdel(self.leases, "")
+
+    def forget(self, node: str, seen: bytes) -> None:
         """Remove a lease, unless it was renewed since it was seen."""
-        self._run("forget", [self.leases], node, seen)
+        self._run("forget", [self.leases], raw(node), seen)
 
     def dead_letters(self) -> list[DeadLetter]:
-        """Return all dead letters, those that came last at the end."""
+        """Return all dead letters, those that came last at the end; before them, with no list to go back to, what is none."""
         letters = []
-        for key, value in self.client.hgetall(self.dead).items():
-            letter = json.loads(value.decode(errors="replace"))
-            letters.append(DeadLetter(key.decode(), letter["list"], letter["message"], letter["story"]))
+        for key, value in self._ask(lambda: self.client.hgetall(self.dead)).items():
+            try:
+                letter = DeadLetter(text(key), *entries.letter(value))
+            except Unreadable as why:
+                story = [{"at": 0, "node": "", "reason": f"unreadable: {why}"}]
+                letter = DeadLetter(text(key), "", as_text(value), story)
+            letters.append(letter)
         return sorted(letters, key=lambda letter: letter.story[-1]["at"])
 
     def requeue(self, letter: DeadLetter) -> bool:
-        """Put a dead letter back into its queue, with no losses; tell whether it was still there."""
-        return bool(self._run("requeue", [self.dead, letter.list], letter.id))
+        """Put a dead letter back into its queue, with no losses; tell whether it was still there, and one that can be."""
+        return bool(letter.list and self._run("requeue", [self.dead, letter.list], raw(letter.id)))
 
     def drop(self, letter: DeadLetter) -> bool:
         """Remove a dead letter for good; tell whether it was still there."""
-        return bool(self.client.hdel(self.dead, letter.id))
+        return bool(self.client.hdel(self.dead, raw(letter.id)))
 
 
 def _was_started(message: dict[str, Any]) -> bool:
@@ -278,7 +429,7 @@ def _was_started(message: dict[str, Any]) -> bool:
         return True
     try:
         when = datetime.fromisoformat(eta)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return True
     return (when if when.tzinfo else when.replace(tzinfo=UTC)) <= datetime.now(UTC)
 

@@ -36,6 +36,18 @@ def settings(runtime: Runtime) -> dict[str, Any]:
 
 
 def install(runtime: Runtime) -> None:
-    """Connect the parts; a second call changes nothing."""
-    for module in _modules(runtime):
+    """Connect the parts, and what comes with all of them; a second call changes nothing.
+
+    A worker on packages that don't fit them refuses to start. Flower gets none of them: it runs no task, and its login to the broker
+    may do nothing that they do there.
+    """
+    from . import answers, compatibility, flower_broker  # They need Celery; what the parts are can be read without.
+
+    modules = _modules(runtime)
+    if flower_broker.is_flower():
+        flower_broker.install()
+        return
+    compatibility.install(runtime.parts)
+    for module in modules:
         module.install()
+    answers.install()

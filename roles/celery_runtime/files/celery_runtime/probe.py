@@ -1,4 +1,4 @@
-"""Compares the settings of the loaded Celery app with those that the deployment asks for.
+"""Compares the settings of the loaded Celery app with those that the deployment asks for, and its packages with what the parts need.
 
 Run in a release, before anything of it is started. A project that sets Celery's options past Django's settings, or that forces
 a settings module of its own, would run with other timeouts than its neighbours; here it is found and refused.
@@ -16,6 +16,7 @@ from celery.app.utils import find_app
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
+from . import compatibility
 from .configuration import ConfigurationError, load
 from .overlay import operational
 from .transport import Channel
@@ -86,6 +87,9 @@ def main() -> int:
         app = find_app(configuration.celery_app)
         app.loader.import_default_modules()
         app.finalize(auto=True)
+        if unfit := compatibility.faults(configuration.runtime.parts):
+            sys.stderr.write("\n".join(unfit) + "\n")
+            return 1
         problems = differences(app, operational(configuration)) + orphaned_queues(app, configuration.queues)
         if "transport" in configuration.runtime.parts:
             problems += old_broker(app)

@@ -18,9 +18,12 @@ from celery import bootsteps
 from celery.exceptions import InvalidTaskError, WorkerLostError
 from celery.worker import state
 from celery.worker.consumer.connection import Connection
+from redis.exceptions import RedisError
 
 from .configuration import load
+from .entries import shown
 from .ledger import DeadLetter, Ledger
+from .survey import Survey
 from .transport import Channel, settle
 
 logger = logging.getLogger(__name__)
@@ -67,26 +70,50 @@ class Redelivery(bootsteps.StartStopStep):
         channel.node = consumer.hostname
         Channel.current = channel
         self._observation = Observation(load().runtime.lease_seconds)
+        self._survey = Survey(load().runtime.lease_seconds)
         settle_what_is_left(channel)
         # The lease comes first: whoever holds something has one.
         channel.ledger.renew(channel.node)
         lost = "" if self._was_started else "its worker ended while it ran"
-        running = {request.message.delivery_tag for request in tuple(state.active_requests)}
-        put_back(consumer.app, channel.ledger, channel.node, lost, running)
+        put_back(consumer.app, channel.ledger, channel.node, lost, running())
         self._was_started = True
         consumer.timer.call_repeatedly(RENEWAL, self._renew, (consumer.app, channel))
 
     def _renew(self, app: Any, channel: Channel) -> None:
         settle_what_is_left(channel)
+        now = time.monotonic()
         leases = channel.ledger.renew(channel.node)
-        for node, count in self._observation.lapsed(leases, time.monotonic()):
+        for node, count in self._observation.lapsed(leases, now):
             if node == channel.node:
                 continue
             logger.warning(
-                "%s gave no sign for %s s; its messages are taken over", node, self._observation.lease_seconds
+                "%s gave no sign for %s s; its messages are taken over",
+                shown(node),
+                self._observation.lease_seconds,
             )
             put_back(app, channel.ledger, node, "its worker was gone", set())
             channel.ledger.forget(node, count)
+        if self._survey.is_due(now):
+            self._look_around(app, channel, set(leases))
+
+    def _look_around(self, app: Any, channel: Channel, leases: set[str]) -> None:
+        """Put back what nobody has: see `survey`."""
+        known = channel.known() | running()
+        found = self._survey.look(channel.ledger, channel.node, leases, known, channel.pending())
+        for tag in found.tags:
+            outcome = channel.ledger.restore(tag)
+            if isinstance(outcome, DeadLetter):
+                bury(app, outcome)
+            elif outcome:
+                logger.warning("the message %s was fetched and never arrived; it was put back", shown(tag))
+        for node in found.nodes:
+            logger.warning("%s holds messages and has no lease; they are taken over", shown(node))
+            put_back(app, channel.ledger, node, "its worker was gone", set())
+
+
+def running() -> set[str]:
+    """Return the tags of the messages whose tasks run."""
+    return {request.message.delivery_tag for request in tuple(state.active_requests)}
 
 
 def settle_what_is_left(channel: Channel) -> None:
@@ -110,12 +137,19 @@ def put_back(app: Any, ledger: Ledger, node: str, lost: str, running: set[str]) 
     for held in ledger.held(node):
         if held.tag in running:
             continue
-        outcome = ledger.restore(held.tag, lost=lost)
+        try:
+            outcome = ledger.restore(held.tag, lost=lost)
+        except Exception as error:
+            if isinstance(error, RedisError):
+                raise
+            # Whatever one message raises, the others are put back.
+            logger.exception("the message %s that %s held can't be put back", shown(held.tag), node)
+            continue
         if isinstance(outcome, DeadLetter):
             bury(app, outcome)
         count += bool(outcome)
     if count:
-        logger.info("%d message(s) that %s held were put back", count, node)
+        logger.info("%d message(s) that %s held were put back", count, shown(node))
 
 
 def bury(app: Any, letter: DeadLetter) -> None:

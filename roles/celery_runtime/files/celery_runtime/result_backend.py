@@ -17,6 +17,7 @@ from django.db import router
 from django.utils import timezone
 from django_celery_results.backends import DatabaseBackend as StockBackend
 
+from .chords import count_part
 from .keeper import ask
 from .outages import close, passes
 from .results import Place
@@ -195,9 +196,9 @@ class DatabaseBackend(StockBackend):
             self._sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (not for secrets)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
-        """Count a finished part of a chord."""
-        count = partial(super().on_chord_part_return, request, state, result, **kwargs)
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:  # noqa: ARG002 (Celery's signature)
+        """Count a finished part of a chord, as soon as the database and the broker are there."""
+        count = partial(count_part, self, request)
         if Place.must_not_wait():
             Place.keeper.store(f"the end of task {request.id} as part of its chord", lambda **_: count())
         elif Place.may_wait():

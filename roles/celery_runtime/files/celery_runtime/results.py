@@ -44,8 +44,11 @@ class Place:
 
 
 def _in_main(**_: Any) -> None:
-    from .keeper import Keeper  # needs Django's models, which aren't there when the settings are loaded
+    # These need Django's models, which aren't there when the settings are loaded.
+    from . import chords
+    from .keeper import Keeper
 
+    chords.install()
     Place.process = "main"
     Place.keeper = Place.keeper or Keeper()
 

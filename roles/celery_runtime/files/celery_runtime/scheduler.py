@@ -15,6 +15,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, InterfaceError
 from django_celery_beat.schedulers import DatabaseScheduler as StockScheduler
 
+from . import compatibility
 from .broker_errors import broker_error_passes
 from .notify import notify
 from .outages import ERRORS, close_all
@@ -212,6 +213,11 @@ def _run_id(entry: Any) -> str:
 
 
 def scheduler_class(parts: Collection[str]) -> type[StockScheduler]:
-    """Return the scheduler for the parts that are on."""
+    """Return the scheduler for the parts that are on.
+
+    Raises:
+        ConfigurationError: Celery or django-celery-beat isn't as they need it.
+    """
+    compatibility.require(parts, "beat")
     layers = [layer for part, layer in (("beat", Patient), ("watchdog", Watched)) if part in parts]
     return type("DatabaseScheduler", (*layers, Scheduler) if layers else (StockScheduler,), {"__module__": __name__})

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from . import censor, flower_broker, parts
+from . import censor, parts
 from .configuration import credential, load
 from .overlay import overlay
 
@@ -10,5 +10,3 @@ _configuration = load()
 globals().update(overlay(vars(import_module(_configuration.project_settings)), _configuration, credential))
 parts.install(_configuration.runtime)
 censor.install()
-if flower_broker.is_flower():
-    flower_broker.install()

@@ -8,36 +8,32 @@ both. It can't block, so the wait for the next message is a matter of its own: s
 from __future__ import annotations
 
 import logging
-import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty
-from time import monotonic
+from time import monotonic, time
 from typing import Any, ClassVar
 
 from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as base
 from kombu.utils.encoding import bytes_to_str
-from kombu.utils.json import loads
 from redis import Redis
-from redis.exceptions import NoScriptError, OutOfMemoryError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from . import decompression, retries
+from . import decompression, plain, retries
 from .configuration import Runtime, load
+from .connections import KEEPALIVE, BrokerConnection
+from .direct import DirectGet, decoded
+from .entries import raw, shown, text
 from .envelope import check_outside, describe
-from .ledger import Ledger, script
-from .watchdog import alive
+from .fetching import Fetcher, State
+from .ledger import DeadLetter, Ledger
+from .letters import as_text
 
 logger = logging.getLogger(__name__)
-
-# A peer that doesn't acknowledge for so long is gone (tcp(7)): connections are made anew while the outage lasts, and not minutes after it.
-PEER_TIMEOUT = 10
-KEEPALIVE = {
-    socket.TCP_KEEPIDLE: PEER_TIMEOUT,
-    socket.TCP_KEEPINTVL: 5,
-    socket.TCP_KEEPCNT: 2,
-    socket.TCP_USER_TIMEOUT: PEER_TIMEOUT * 1000,
-}
 
 
 def is_celery_command() -> bool:
@@ -55,17 +51,35 @@ def stopping() -> bool:
     )
 
 
-class Signing:
-    """A connection whose use is a sign of life.
+def log_dead_letter(letter: DeadLetter) -> None:
+    """Say of a dead letter that it is one, where no worker says more."""
+    reason = letter.story[-1]["reason"]
+    logger.error("a message of the queue %s was moved to the dead letters as %s: %s", letter.list, letter.id, reason)
 
-    The event loop stands still for a command, and while Redis is frozen each takes a whole timeout; to give up a connection and
-    to make a new one takes several in a row, longer than a watchdog waits.
+
+class Message(base.Channel.Message):
+    """A message of this transport.
+
+    Attributes:
+        set_aside: whether it is a dead letter by now. What is said of it afterwards has come too late, and is no error.
     """
 
-    def send_packed_command(self, *arguments: Any, **options: Any) -> Any:
-        """Send a command."""
-        alive()
-        return super().send_packed_command(*arguments, **options)
+    set_aside = False
+
+    @property
+    def acknowledged(self) -> bool:
+        """Return whether it is settled."""
+        return self.set_aside or super().acknowledged
+
+    def ack(self, multiple: bool = False) -> None:
+        """Acknowledge it."""
+        if not self.set_aside:
+            super().ack(multiple)
+
+    def reject(self, requeue: bool = False) -> None:
+        """Give it up, or back."""
+        if not self.set_aside:
+            super().reject(requeue)
 
 
 class QoS(base.QoS):
@@ -107,11 +121,21 @@ class QoS(base.QoS):
         """Count a message no longer that was moved elsewhere."""
         virtual.QoS.ack(self, tag)
 
-    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
-        """Put a message back into its queue: as the next to be taken, or as the last."""
-        if self.channel.alive().ledger.restore(bytes_to_str(tag), first=not leftmost) is None:
+    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False, own: bool = False) -> None:
+        """Put a message back into its queue: as the next to be taken, or as the last; with `own` if it still is this process's."""
+        tag = text(tag) if isinstance(tag, bytes) else tag
+        ledger = self.channel.alive().ledger
+        outcome = ledger.restore(tag, first=not leftmost, own=own)
+        if outcome is None:
             # No worker of ours fetched it.
-            super().restore_by_tag(tag, client, leftmost)
+            try:
+                super().restore_by_tag(raw(tag), client, leftmost)
+            except (RedisConnectionError, RedisTimeoutError, OutOfMemoryError):
+                raise
+            except Exception as error:
+                outcome = ledger.bury(tag, None, f"unreadable: {describe(error)}")
+        if isinstance(outcome, DeadLetter):
+            Channel.on_dead_letter(outcome)
 
     def restore_visible(self, *arguments: Any, **options: Any) -> None:
         """Put back what outlived the visibility timeout. A full Redis refuses kombu's lock for it: then at another time."""
@@ -126,40 +150,56 @@ class QoS(base.QoS):
         if not self.channel.node or stopping():
             # The oldest last, as the next to be taken.
             for tag in reversed(self._delivered):
-                self.restore_by_tag(tag)
+                self.restore_by_tag(tag, own=True)
         self._delivered.clear()
 
 
 def settle(channel: Channel, tag: str, requeue: bool) -> None:
     """Tell the broker what became of a message."""
     if requeue:
-        channel.qos.restore_by_tag(tag, leftmost=True)
-    else:
-        channel.ledger.settle(tag)
+        channel.qos.restore_by_tag(tag, leftmost=True, own=True)
+    elif not channel.ledger.settle(tag):
+        logger.warning("the message %s was no longer this worker's: somebody else runs it, or has run it", shown(tag))
 
 
-class Channel(base.Channel):
-    """Fetches with a script and waits for Redis to say that a queue has changed.
+class Channel(DirectGet, base.Channel):
+    """Fetches with a script and waits for Redis to say that a queue has changed: see `fetching`.
 
-    The script reads the lists' keys where all are empty. The connection has CLIENT TRACKING on, so Redis sends it one message
-    when any of them is written to; until then it lies idle, and the worker asks again each second all the same. `_in_poll`
-    is kombu's mark for a connection that owes an answer; it stays set while this one waits.
+    `_in_poll` is kombu's mark for a connection that it must not send anything on: from a fetch until the next one.
     """
 
-    QoS = QoS
+    QoS, Message = QoS, Message
+    # What to do about a dead letter; a worker tells its result backend, too.
+    on_dead_letter: ClassVar[Callable[[DeadLetter], None]] = staticmethod(log_dead_letter)
     # The worker's node name, once it is known (see `redelivery`); without one nothing is taken over.
     node = ""
     # The tag of the message that was fetched and isn't counted yet.
     fetched: str | None = None
-    waiting = False
     # Where the worker's consumer is now: a task may end on a connection that is gone.
     current: ClassVar[Channel | None] = None
     # What the broker could not be told yet: tag, and whether to requeue.
     unsettled: ClassVar[dict[str, bool]] = {}
 
-    _prepared: Any = None
+    # When the messages that this process holds were fetched, by tag: see `ledger`.
+    fetches: ClassVar[dict[str, float]] = {}
+
+    _fetched_at = 0.0
     _queue_of: dict[str, str] | None = None
     _ledger: Ledger | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._fetcher = Fetcher()
+        super().__init__(*args, **kwargs)
+
+    @property
+    def _in_poll(self) -> Any:
+        """The connection that is in use, or None: a mark of kombu's."""
+        return None if self._fetcher.state is State.IDLE else self.client.connection
+
+    @_in_poll.setter
+    def _in_poll(self, _: Any) -> None:
+        """Take the mark away, as kombu does where the connection is lost, and sets it nowhere else."""
+        self._fetcher.reset()
 
     @property
     def ledger(self) -> Ledger:
@@ -171,8 +211,20 @@ class Channel(base.Channel):
                 self.global_keyprefix,
                 runtime.delivery_limit,
                 runtime.message_max_bytes,
+                Channel.fetches,
             )
         return self._ledger
+
+    def known(self) -> set[str]:
+        """Return the tags of the messages that this process has, on any channel of this one's connection."""
+        return {tag for channel in self.connection.channels for tag in list(channel.qos._delivered)} | set(
+            self.unsettled
+        )
+
+    def pending(self) -> set[float]:
+        """Return the times of the fetches whose answers are due."""
+        channels = self.connection.channels
+        return {channel._fetched_at for channel in channels if channel._fetcher.state is State.FETCHING}
 
     def alive(self) -> Channel:
         """Return this channel, or the worker's present one when this is closed.
@@ -197,10 +249,13 @@ class Channel(base.Channel):
 
     def _size(self, queue: str) -> int:
         """Count a queue's messages without the transaction that a full Redis refuses: a queue is counted when it is declared."""
-        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
-            for priority in self.priority_steps:
-                pipe.llen(self._q_for_pri(queue, priority))
-            return sum(pipe.execute())
+        lists = [f"{self.global_keyprefix}{self._q_for_pri(queue, priority)}" for priority in self.priority_steps]
+        try:
+            return self.ledger.count(lists)
+        except self.ResponseError as error:
+            if "WRONGTYPE" not in str(error) or not self.ledger.set_aside(lists):
+                raise
+            return self.ledger.count(lists)
 
     def _restore(self, message: Any, leftmost: bool = False) -> None:
         self.qos.restore_by_tag(message.delivery_tag, leftmost=leftmost)
@@ -210,27 +265,13 @@ class Channel(base.Channel):
         tcp = "path" not in parameters
         if tcp:
             parameters |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
-        parameters["connection_class"] = type("Connection", (Signing, parameters["connection_class"]), {})
+        parameters["connection_class"] = type("Connection", (BrokerConnection, parameters["connection_class"]), {})
         if asynchronous:
             parameters["protocol"] = 3
         if not is_celery_command():
             for name in ("socket_timeout", "socket_connect_timeout") if tcp else ("socket_timeout",):
                 parameters[name] = min(parameters.get(name) or float("inf"), load().runtime.publish_timeout)
         return parameters
-
-    def _prepare(self, connection: Any) -> None:
-        """Set a new connection up: Redis is to say when what it read has changed, but not for its own changes."""
-        if self._prepared is connection._sock and self._prepared is not None:
-            return
-        self.waiting = False
-        connection.send_command("CLIENT", "TRACKING", "ON", "NOLOOP")
-        try:
-            connection.read_response()
-        except self.ResponseError as error:
-            logger.warning("Redis refuses CLIENT TRACKING (%s): tasks begin up to %s s late", error, self.brpop_timeout)
-        connection.send_command("SCRIPT", "LOAD", script("fetch"))
-        self._digest = bytes_to_str(connection.read_response())
-        self._prepared = connection._sock
 
     def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002 (kombu's signature)
         queues = self._queue_cycle.consume(len(self.active_queues))
@@ -243,61 +284,45 @@ class Channel(base.Channel):
             for queue in queues
         }
         keys, arguments = self.ledger.fetch_arguments(self.node, queues, lists)
+        self._fetched_at = arguments[1]
         self._queue_of |= lists
-        connection = self.client.connection
-        self._prepare(connection)
-        self._in_poll, self.waiting, self._brpop_sent_at = connection, False, monotonic()
-        connection.send_command("EVALSHA", self._digest, len(keys), *keys, *arguments)
+        self._brpop_sent_at = monotonic()
+        self._fetcher.fetch(self.client.connection, keys, arguments, len(keys) - len(self._queue_of))
 
     def _brpop_read(self, **_: Any) -> bool:
-        try:
-            answer, changed = self._read()
-        except NoScriptError:
-            # Somebody emptied Redis's cache of scripts.
-            self._in_poll = self._prepared = None
-            raise Empty() from None
-        except self.connection_errors:
-            self.client.connection.disconnect()
-            self._in_poll = None
-            raise
-        except BaseException:
-            self._in_poll = None
-            raise
-        if isinstance(answer, list):
-            self._in_poll = None
-            self._pass_on(*answer)
-            return True
-        if answer is not None:
-            # Nothing there. The connection waits; no answer is due that could be overdue.
-            self.waiting, self._brpop_sent_at = True, None
-        if changed:
-            self.look_again()
-        raise Empty()
-
-    def _read(self) -> tuple[Any, bool]:
-        """Return the answer to a fetch (None where it isn't there yet), and whether Redis says that a list has changed."""
         connection = self.client.connection
-        answer, changed = None, False
-        while True:
-            response = connection.read_response(push_request=True)
-            if isinstance(response, list):
-                return response, changed
-            if response is None:
-                changed = True
-            else:
-                answer = response
-            # What else has arrived lies in the client's buffer, where the event loop doesn't see it.
-            if not connection.can_read(timeout=0):
-                return answer, changed
+        try:
+            message = self._fetcher.read(connection)
+        except self.connection_errors:
+            connection.disconnect()
+            raise
+        except self.ResponseError as error:
+            if "WRONGTYPE" in str(error) and self.ledger.set_aside(self._queue_of):
+                raise Empty() from None
+            raise
+        if not self._fetcher.owed:
+            # Else an answer could be taken for overdue while none is due.
+            self._brpop_sent_at = None
+        if message is None:
+            raise Empty()
+        self._pass_on(*message)
+        return True
 
-    def _pass_on(self, name: bytes, raw: bytes, tag: bytes | str) -> None:
+    def _pass_on(self, name: bytes, raw: bytes, tag: bytes | str, reason: bytes | None = None) -> None:
         queue = self._queue_of[bytes_to_str(name)]
         self._queue_cycle.rotate(queue)
-        self.fetched = tag = bytes_to_str(tag)
+        if reason is not None:
+            self.tell_of_dead_letter(name, raw, tag, reason)
+            return
+        self.fetched = tag = text(tag)
+        self.ledger.fetches[tag] = self._fetched_at
+        if queue not in self.connection._callbacks:
+            # Its consumer was cancelled while the fetch was under way. kombu would record it anew, on whichever channel is the first.
+            self.fetched = None
+            self.qos.restore_by_tag(tag, own=True)
+            return
         try:
-            message = loads(bytes_to_str(raw))
-            check_outside(message)
-            self.connection._deliver(message, queue)
+            self.connection._deliver(decoded(raw, tag), queue)
         except self.connection_errors:
             raise
         except Exception as error:
@@ -305,21 +330,27 @@ class Channel(base.Channel):
                 # It was counted: what went wrong is no matter of its form.
                 raise
             self.fetched = None
-            reason = f"unreadable: {describe(error)}"
-            logger.error("a message of the queue %s was moved to the dead letters: %s", queue, reason)
-            self.ledger.bury(tag, raw.decode(errors="replace"), reason)
+            self.refuse(tag, raw, error)
             return
         if self.fetched == tag:
             # A consumer that acknowledges nothing (no_ack) is not going to.
             self.fetched = None
             self.ledger.settle(tag)
 
+    def tell_of_dead_letter(self, name: bytes, ends: bytes, letter: bytes, reason: bytes) -> None:
+        """Say of a message that the script has set aside that it is a dead letter, of which both ends and the id came."""
+        story = [{"at": time(), "node": self.node, "reason": bytes_to_str(reason)}]
+        Channel.on_dead_letter(DeadLetter(bytes_to_str(letter), bytes_to_str(name), as_text(ends), story))
+
     def _receive_one(self, client: Any) -> Any:
         try:
             return super()._receive_one(client)
         except RecursionError:
             logger.warning("a message to all was nested too deeply, and is ignored")
-            raise Empty() from None
+        except Empty:
+            logger.debug("a message to all was ignored")
+        # Raised, it would leave what came with it in the client's buffer, where the event loop doesn't see it.
+        return False
 
     def _deliver_fanout_message(self, message: Any, exchange: str) -> bool:
         """Deliver a message to all, such as a remote control command, unless it isn't one."""
@@ -335,8 +366,7 @@ class Channel(base.Channel):
 
     def look_again(self) -> None:
         """Let a waiting connection ask anew at the next turn of the event loop."""
-        if self.waiting:
-            self.waiting, self._in_poll = False, None
+        self._fetcher.look_again()
 
     def discard_pushes(self) -> None:
         """Read what Redis says of changed keys while nothing can be consumed; the next fetch looks by itself."""
@@ -378,10 +408,29 @@ class Transport(base.Transport):
     """kombu's Redis transport with the channel above."""
 
     Channel = Channel
+    # Whether this process is a worker: it needs a broker that takes something.
+    consumes: ClassVar[bool] = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cycle = Poller()
+
+    def establish_connection(self) -> Any:
+        """Connect.
+
+        Raises:
+            RefusedForNow: this is a worker, and Redis takes nothing for now. A replica would else answer, and refuse what comes next.
+        """
+        connection = super().establish_connection()
+        if self.consumes:
+            channel = self._avail_channels[-1]
+            try:
+                channel.ledger.touch()
+            except BaseException:
+                self._avail_channels.remove(channel)
+                channel.close()
+                raise
+        return connection
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Register, with a look at the queues each second as the net under Redis's messages."""
@@ -400,3 +449,4 @@ def install() -> None:
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
     retries.install()
     decompression.install()
+    plain.install()

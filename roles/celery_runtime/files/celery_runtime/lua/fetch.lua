@@ -6,19 +6,22 @@
 -- ARGV: 1 the node ("" for a consumer that is no worker), 2 seconds since 1970, 3 the number of lists of suspects,
 --       4 the number of bytes up to which a message is read (0 for all)
 --
--- Returns {list, message, tag}, or 0 where all lists are empty: those were then read by a reading command, so that Redis tells
--- a connection with CLIENT TRACKING once when one of them changes.
+-- Returns {list, message, tag}; or {list, both ends of the message, id as a dead letter, reason} for one that was set aside, so that
+-- the worker says so; or where all lists are empty the number of those at the beginning that it didn't look at.
 -- allow-oom: a full Redis must be emptied by its workers, and what is moved was counted already.
 local messages, times, holders, running, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local node, now, suspects = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most = tonumber(ARGV[4])
 local first = 6
+-- Bytes of each end of a message that was set aside: somewhere there stands whose it is, however large the rest.
+local END = 16384
 
 -- A message that went down with its worker twice runs beside no other such one: only one of them can be the cause.
 local function has_suspect()
     local tag = redis.call('HGET', running, node)
     local holder = tag and redis.call('HGET', holders, tag)
-    return holder and cjson.decode(holder)[1] == node
+    local ok, entry = pcall(cjson.decode, holder or '')
+    return ok and type(entry) == 'table' and entry[1] == node
 end
 
 -- Returns a message's properties, or nil and what is wrong with it.
@@ -35,6 +38,10 @@ local function read(raw)
     local info = properties.delivery_info
     if type(info.exchange or '') ~= 'string' or type(info.routing_key or '') ~= 'string' then
         return nil, 'delivery_info: exchange or routing_key is no text'
+    end
+    -- What isn't the same text in Lua and in Python would be recorded under one tag and settled under another.
+    if properties.delivery_tag == '' or #properties.delivery_tag > 255 or properties.delivery_tag:find('[^\32-\126]') then
+        return nil, 'its delivery_tag is no short, plain text'
     end
     -- It would take the place of the other in the record, which would then be lost with its worker.
     if redis.call('HGET', holders, properties.delivery_tag) then
@@ -56,8 +63,27 @@ local function record(list, raw, properties)
 end
 
 local function set_aside(list, raw, reason)
-    local story = {{at = tonumber(now), node = node, reason = 'unreadable: ' .. reason}}
-    redis.call('HSET', dead, 'unreadable-' .. redis.sha1hex(raw), cjson.encode({list = list, message = raw, story = story}))
+    local letter = 'unreadable-' .. redis.sha1hex(raw)
+    reason = 'unreadable: ' .. reason
+    local story = {{at = tonumber(now), node = node, reason = reason}}
+    redis.call('HSET', dead, letter, cjson.encode({list = list, message = raw, story = story}))
+    if #raw > 2 * END then
+        raw = raw:sub(1, END) .. raw:sub(-END)
+    end
+    return {list, raw, letter, reason}
+end
+
+-- Does with a message that was taken what is to become of it, and returns what the script returns.
+local function take(list, raw, suspect)
+    local properties, reason = read(raw)
+    if not properties then
+        return set_aside(list, raw, reason)
+    end
+    local tag = record(list, raw, properties)
+    if suspect then
+        redis.call('HSET', running, node, tag)
+    end
+    return {list, raw, tag}
 end
 
 local skipped = 0
@@ -67,18 +93,14 @@ end
 for index = first + skipped, #KEYS do
     local list = KEYS[index]
     local raw = redis.call('RPOP', list)
-    while raw do
-        local properties, reason = read(raw)
-        if properties then
-            local tag = record(list, raw, properties)
-            if index < first + suspects then
-                redis.call('HSET', running, node, tag)
-            end
-            return {list, raw, tag}
+    if raw then
+        local ok, taken = pcall(take, list, raw, index < first + suspects)
+        if not ok then
+            -- A key of the record is of the wrong type, say. Nothing that was taken is lost to it.
+            redis.call('RPUSH', list, raw)
+            error(taken, 0)
         end
-        set_aside(list, raw, reason)
-        raw = redis.call('RPOP', list)
+        return taken
     end
 end
-redis.call('EXISTS', unpack(KEYS, first))
-return 0
+return skipped

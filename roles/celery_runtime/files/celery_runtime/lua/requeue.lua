@@ -5,6 +5,7 @@ local letter = redis.call('HGET', KEYS[1], ARGV[1])
 if not letter then
     return 0
 end
-redis.call('HDEL', KEYS[1], ARGV[1])
+-- First there, then gone from here: what fails in between loses nothing.
 redis.call('LPUSH', KEYS[2], cjson.decode(letter).message)
+redis.call('HDEL', KEYS[1], ARGV[1])
 return 1

@@ -1,0 +1,133 @@
+"""Messages that wait for their time wait in the broker, not in a worker's memory.
+
+Stock Celery's workers fetch every message with an ETA at once, and hold it until then: messages without bound, so that enough of
+them take a worker down for good, one after the other. `worker_eta_task_limit` bounds that, and a worker that has reached it
+fetches nothing more, due or not. Here a worker that meets a message whose time lies ahead puts it into a sorted set beside its list,
+in one step. Every worker of a queue looks each second for what is due there, and moves it back to its list, as the next to be taken.
+
+What is due within seconds a worker holds itself, as stock Celery does, so that it begins on time; only so many messages and bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from celery import bootsteps
+from celery.utils.time import maybe_iso8601, maybe_make_aware
+from celery.worker import state
+from celery.worker.consumer.connection import Connection
+from redis.exceptions import ResponseError
+
+from . import entries
+from .entries import raw
+from .ledger import Ledger
+from .transport import Channel
+
+logger = logging.getLogger(__name__)
+
+# A message that is due within this time waits in a worker's memory (s).
+HELD_SECONDS = 5.0
+# A message goes back to its list so long before its time (s), so that a worker has it when it is due.
+LEAD = 2.0
+# A worker looks so often for what is due (s): less than LEAD.
+PERIOD = 1.0
+# A worker holds at most so many messages for their time, of so many bytes in sum.
+MOST_HELD = 100
+MOST_BYTES_HELD = 16 * 1024**2
+# So many messages of a list are moved in one step, since Redis serves nobody else meanwhile.
+BATCH = 100
+
+
+def due(message: Any, app: Any) -> float | None:
+    """Return when a message's task is to begin (s since 1970), as Celery reads it; None for at once."""
+    headers = message.headers if "task" in message.headers else message.payload
+    eta = headers.get("eta")
+    if not eta:
+        return None
+    when: float = maybe_make_aware(maybe_iso8601(eta), app.conf.timezone).timestamp()
+    return when
+
+
+def put_off(app: Any, message: Any) -> bool:
+    """Leave a message in the broker until its time comes, unless this worker may hold it; return whether it did.
+
+    Raises:
+        redis.exceptions.ConnectionError: the broker is away.
+    """
+    channel, tag = message.channel, message.delivery_tag
+    when = due(message, app)
+    if when is None or not isinstance(channel, Channel) or not channel.node or tag not in channel.qos._delivered:
+        return False
+    ahead = when - time.time()
+    if ahead <= 0 or (ahead <= HELD_SECONDS and _may_hold(len(message.body))):
+        return False
+    try:
+        # What is near and has no room comes back when it is due: there is room for it to run, if not to wait.
+        moved = delay(channel.ledger, channel.node, tag, when - LEAD if ahead > HELD_SECONDS else when)
+    except ResponseError as error:
+        # A disk that is full, say. It is held as in stock Celery.
+        logger.warning("a message can't wait for its time in the broker: %s", error)
+        return False
+    if moved:
+        channel.qos.forget(tag)
+        message._state = "REQUEUED"
+        logger.info("task %s waits in the broker for its time, for %.0f s", message.headers.get("id"), ahead)
+    return moved
+
+
+def _may_hold(size: int) -> bool:
+    """Return whether this worker may hold another message of so many bytes for its time."""
+    held = [len(request.message.body) for request in tuple(state.scheduled_requests)]
+    return len(held) < MOST_HELD and sum(held) + size <= MOST_BYTES_HELD
+
+
+def waiting(ledger: Ledger, name: str) -> str:
+    """Return the key of the messages of a list that wait for their time."""
+    return ledger._own(f"delayed:{name}")
+
+
+def lists_of(channel: Channel, queues: Iterable[str]) -> list[str]:
+    """Return the lists of some queues: one for each priority, and that of the suspects."""
+    ledger = channel.ledger
+    plain = [f"{ledger.prefix}{channel._q_for_pri(queue, step)}" for queue in queues for step in channel.priority_steps]
+    return [*plain, *(ledger.suspects_of(queue) for queue in queues)]
+
+
+def delay(ledger: Ledger, node: str, tag: str, when: float) -> bool:
+    """Move a message that a node holds to those that wait; return whether the node held it still."""
+    try:
+        holder, name = entries.holder(ledger.client.hget(ledger.holders, raw(tag)) or b"")
+    except entries.Unreadable:
+        return False
+    keys = [ledger.messages, ledger.times, ledger.holders, waiting(ledger, name)]
+    moved = holder == node and bool(ledger._run("delay", keys, raw(tag), node, when))
+    if moved:
+        ledger.fetches.pop(tag, None)
+    return moved
+
+
+def release(ledger: Ledger, lists: list[str], now: float) -> int:
+    """Move up to BATCH messages of each list back that are due soon; return how many those were."""
+    keys = [key for name in lists for key in (waiting(ledger, name), name)]
+    return int(ledger._run("release", keys, now, BATCH))
+
+
+class Delays(bootsteps.StartStopStep):
+    """Looks for what is due, for as long as this connection to the broker lasts."""
+
+    requires = (Connection,)
+
+    def start(self, consumer: Any) -> None:
+        """Begin with the connection; Celery removes the timer with it."""
+        channel = consumer.connection.default_channel
+        if isinstance(channel, Channel):
+            consumer.timer.call_repeatedly(PERIOD, self._release, (channel,))
+
+    def _release(self, channel: Channel) -> None:
+        lists = lists_of(channel, channel.active_queues)
+        until = time.monotonic() + PERIOD / 4
+        while lists and release(channel.ledger, lists, time.time()) and time.monotonic() < until:
+            pass

@@ -55,6 +55,15 @@ def test_credentials_become_settings_and_the_database_s_password() -> None:
     assert "DATABASE_PASSWORD" not in result
 
 
+def test_a_unit_without_a_login_to_the_database_has_none() -> None:
+    configuration = configured(
+        database={"ENGINE": "pg", "USER": "app"}, credentials={"DATABASE_USER": "user", "DATABASE_PASSWORD": "db"}
+    )
+    for handed, login in ((True, {"USER": "secret of user", "PASSWORD": "secret of db"}), (False, {"USER": "app"})):
+        result = overlay(PROJECT, configuration, secret, lambda _, handed=handed: handed)
+        assert result["DATABASES"]["default"] == {"ENGINE": "pg"} | login
+
+
 def test_missing_apps_are_added_once() -> None:
     result = overlay(PROJECT, configured(installed_apps=["django_celery_beat", "django_celery_results"]), secret)
     assert result["INSTALLED_APPS"] == [*PROJECT["INSTALLED_APPS"], "django_celery_results"]

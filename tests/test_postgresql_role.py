@@ -19,6 +19,39 @@ def test_the_version_is_the_releases_own(role: Callable[..., Role], release: str
     assert role("postgresql", {"distribution_major_version": release}).evaluate("postgresql_version") == version
 
 
+def test_a_role_of_a_service_may_log_in_where_the_owner_may(role: Callable[..., Role]) -> None:
+    hba = role(
+        "postgresql",
+        postgresql_database="shop",
+        postgresql_user="shop",
+        postgresql_service_roles=[{"name": "shop_web", "password": "p" * 16, "share": 0.5}],
+        postgresql_client_networks=["10.0.0.0/24"],
+    )
+    assert [entry[:3] for entry in entries(hba.render(HBA))] == [
+        ["local", "all", "postgres"],
+        ["local", "shop", "shop,shop_web"],
+        ["host", "shop", "shop,shop_web"],
+    ]
+
+
+def test_a_share_is_of_what_the_administrator_leaves(role: Callable[..., Role]) -> None:
+    roles = role(
+        "postgresql",
+        postgresql_password="o" * 16,
+        postgresql_max_connections=105,
+        postgresql_administrator_connections=5,
+        postgresql_service_roles=[
+            {"name": "app_web", "password": "p" * 16, "share": 0.45},
+            {"name": "app_beat", "password": "p" * 16, "share": 0.001, "tables": ["schedule_*"]},
+        ],
+    ).evaluate("__postgresql_roles")
+    assert [(one["name"], one.get("connections"), one.get("tables")) for one in roles] == [
+        ("app", None, None),
+        ("app_web", 45, ["*"]),
+        ("app_beat", 1, ["schedule_*"]),
+    ]
+
+
 def test_who_may_log_in(role: Callable[..., Role]) -> None:
     hba = role(
         "postgresql",

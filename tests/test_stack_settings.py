@@ -228,3 +228,41 @@ def test_without_the_front_nothing_is_said_of_https_and_ports_are_open(role: Rol
 def test_the_inventory_wins_over_what_is_said_of_https(role: Roles) -> None:
     stack = role("stack", stack_django_settings_extra={"SECURE_SSL_REDIRECT": False}, ansible_host="192.0.2.10")
     assert stack.evaluate("stack_django_settings")["SECURE_SSL_REDIRECT"] is False
+
+
+def test_each_service_has_a_login_to_the_database_of_its_own(role: Roles) -> None:
+    stack = role("stack", stack_broker_seed="s" * 40, stack_database_password="p" * 16, inventory_hostname="one")
+    folder = "/etc/sample/credentials"
+    for service in ("web", "worker", "beat", "cleaner"):
+        login = stack.evaluate(f"stack_{service}_unit.credentials")
+        assert login["database_user"] == f"{folder}/database_user_{service}"
+        assert login["database_password"] == f"{folder}/database_password_{service}"
+    assert stack.evaluate("stack_operator_unit.credentials.database_password") == f"{folder}/database_password"
+    assert [name for name in stack.evaluate("stack_flower_unit.credentials") if "database" in name] == []
+    # All of them different, and none the broker's.
+    credentials = stack.evaluate("stack_credentials")
+    passwords = [value for name, value in credentials.items() if name.startswith("database_password")]
+    assert len(set(passwords)) == 5
+    assert set(passwords).isdisjoint(stack.evaluate("stack_broker_user_passwords").values())
+    assert all(name in credentials for name in ("database_user", "database_user_web"))
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"stack_broker_seed": ""}, {"stack_database_external": True}, {"stack_database_services": []}],
+)
+def test_without_roles_of_their_own_services_share_the_one_that_is_given(
+    role: Roles, variables: dict[str, Any]
+) -> None:
+    given = {
+        "stack_broker_seed": "s" * 40,
+        "stack_database_password": "p" * 16,
+        "inventory_hostname": "one",
+    } | variables
+    stack = role("stack", **given)
+    assert stack.evaluate("stack_database_roles") == []
+    for service in ("web", "worker", "beat", "operator"):
+        login = stack.evaluate(f"stack_{service}_unit.credentials")
+        assert login["database_password"] == "/etc/sample/credentials/database_password"
+        assert "database_user" not in login
+    assert "DATABASE_USER" not in stack.evaluate("stack_credential_settings")

@@ -218,7 +218,7 @@ class Celery:
 @pytest.fixture
 def celery(server: Server, tmp_path: Path) -> Iterator[Celery]:
     """Return Celery with the parts that need neither Django nor a database."""
-    runtime = {"parts": ["watchdog", "transport"], "delivery_limit": 3, "lease_seconds": 6}
+    runtime = {"parts": ["watchdog", "transport"], "delivery_limit": 3, "lease_seconds": 6, "publish_timeout": 60}
     one = Celery(tmp_path, server.url, runtime)
     yield one
     for process in one.processes:

@@ -126,7 +126,7 @@ class Project(Celery):
 
 def project(server: Any, folder: Path, *parts: str, **options: Any) -> Iterator[Project]:
     """Return the project with its tables, and end its processes afterwards."""
-    one = Project(folder, server.url, {"parts": list(parts)}, **options)
+    one = Project(folder, server.url, {"parts": list(parts), "publish_timeout": 60}, **options)
     one.migrate()
     yield one
     for process in one.processes:

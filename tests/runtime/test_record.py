@@ -47,6 +47,7 @@ def some_of_each_kind(client: Any) -> None:
     put(client, f"{OWN}losses", {"left": "{broken", "one": "[[]]"})
     put(client, f"{OWN}leases", {"gone@test": "often", "other@test": "9" * 30, b"\xff": " 5 ", "one@test": "x"})
     put(client, f"{OWN}suspects", {"one@test": "x"})
+    client.set("unacked_mutex", "x")
     letters = {"x": "x", b"\xff": "[]", "a": '{"list": 5}', "b": '{"list": "low", "message": "m", "story": []}'}
     put(client, f"{OWN}dead_letters", letters)
     story = [{"at": 10**30, "node": "n", "reason": "r"}]
@@ -83,6 +84,7 @@ def test_what_can_t_be_read_stops_no_start_no_takeover_and_no_command(celery: An
     assert listed.count("unreadable") >= 5, listed
     assert "can't be read" in celery.log()
     assert "Traceback" not in celery.log()
+    wait_for(lambda: server.client.ttl("unacked_mutex") > 0, "the lock has an end")
     celery.run("dead-letters", "drop", "--all")
     assert not server.client.exists(f"{OWN}dead_letters")
 
@@ -112,6 +114,14 @@ def test_a_worker_starts_whatever_lies_in_the_place_of_its_keys(celery: Any, ser
     celery.send("note", "good")
     wait_for(lambda: "good" in celery.effects(), celery.log())
     assert celery.run("dead-letters", "list").strip() == "no dead letters"
+
+
+def test_a_binding_that_is_none_stops_no_sender(celery: Any, server: Any) -> None:
+    """Whoever sends may write into kombu's tables of bindings, too, and a worker's retries are sent by them."""
+    celery.worker()
+    server.client.sadd("_kombu.binding.low", "x", b"\xff", "\x06\x16" * 5)
+    celery.send("note", "good")
+    wait_for(lambda: "good" in celery.effects(), celery.log())
 
 
 def test_a_tag_that_is_no_text_is_refused(celery: Any, server: Any) -> None:

@@ -79,14 +79,15 @@ def inspect(host: Any, question: str) -> dict[str, Any]:
     return found
 
 
-def redis(host: Any, command: str) -> str:
-    """Run redis-cli as the administrator, whose password stands in the environment only."""
+def redis_command(command: str) -> str:
+    """Return what runs redis-cli as the administrator, whose password stands in the environment only."""
     between = r's,^requirepass "\(.*\)"$,\1,p'
-    return str(
-        host.check_output(
-            f"REDISCLI_AUTH=$(sed -n '{between}' /etc/redis/access.conf) redis-cli -s {REDIS_SOCKET} {command}"
-        )
-    )
+    return f"REDISCLI_AUTH=$(sed -n '{between}' /etc/redis/access.conf) redis-cli -s {REDIS_SOCKET} {command}"
+
+
+def redis(host: Any, command: str) -> str:
+    """Run redis-cli as the administrator."""
+    return str(host.check_output(redis_command(command)))
 
 
 def marker(host: Any, name: str) -> float:

@@ -1,17 +1,27 @@
-"""The database lets in its one role, with its password, and keeps that as scram."""
+"""The database lets in its roles, with their passwords, keeps those as scram, and lets each do and hold what it needs."""
 
 import shlex
 
 import pytest
 import stack
 
+SERVICES = ["web", "worker", "beat", "cleaner"]
+ALL = ["sample", *(f"sample_{service}" for service in SERVICES)]
 PASSWORD = "$(cat /etc/sample/credentials/database_password)"
 LOGIN = f"PGPASSWORD={PASSWORD} psql -U sample -tAc 'select 1'"
-ROLE = "from pg_authid where rolname = 'sample'"
+ROLES = "from pg_authid where rolname like 'sample%'"
 
 
 def psql(host, query):
     return host.check_output(f"runuser -u postgres -- psql -tAc {shlex.quote(query)}").strip()
+
+
+def ask(host, service, statement):
+    """Run a statement as a service's role, or as the owner where there is no service."""
+    suffix = f"_{service}" if service else ""
+    password = f"$(cat /etc/sample/credentials/database_password{suffix})"
+    command = f"PGPASSWORD={password} psql -U sample{suffix} -d sample -tAc {shlex.quote(statement)}"
+    return host.run(command)
 
 
 def answers(host):
@@ -39,24 +49,139 @@ def test_the_role_gets_into_no_other_database(host):
     assert "no pg_hba.conf entry" in answer.stderr
 
 
+def test_an_account_of_another_application_does_not_get_as_far_as_the_socket(host):
+    answer = host.run("runuser -u nobody -- psql --no-password -U sample -d sample -tAc 'select 1'")
+    assert answer.rc != 0
+    assert "Permission denied" in answer.stderr
+
+
 def test_nobody_else_gets_in_over_the_socket(host):
     for user, reason in (
         ("sample", "no password supplied"),
         ("postgres", "Peer authentication failed"),
         ("nobody", "no pg_hba.conf entry"),
     ):
-        answer = host.run(f"runuser -u nobody -- psql --no-password -U {user} -d sample -tAc 'select 1'")
+        answer = host.run(f"runuser -u celery -- psql --no-password -U {user} -d sample -tAc 'select 1'")
         assert answer.rc != 0
         assert reason in answer.stderr
 
 
 def test_the_password_is_kept_as_scram(host):
-    assert psql(host, f"select left(rolpassword, 14) {ROLE}") == "SCRAM-SHA-256$"
+    kept = psql(host, f"select rolname || ' ' || left(rolpassword, 14) {ROLES}")
+    assert sorted(kept.splitlines()) == sorted(f"{role} SCRAM-SHA-256$" for role in ALL)
 
 
 @pytest.mark.parametrize("right", ["rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls"])
 def test_the_role_has_no_rights_beyond_its_database(host, right):
-    assert psql(host, f"select {right} {ROLE}") == "f"
+    assert psql(host, f"select distinct {right} {ROLES}") == "f"
+
+
+def test_each_service_logs_in_as_itself(host):
+    # Of an operator's command that has just ended a connection may be left.
+    roles = "select string_agg(distinct usename, ' ' order by usename) from pg_stat_activity where datname = 'sample'"
+    host.check_output("sample-manage migrate --check")
+    stack.wait_for(lambda: psql(host, roles) == "sample_beat sample_web sample_worker", "no other role than services'")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create table leftover ()",
+        "alter table django_celery_beat_periodictask add column leftover int",
+        "drop table django_celery_beat_periodictask",
+        "truncate django_celery_beat_periodictask cascade",
+        "create schema leftover",
+        "create role leftover",
+        "grant all on django_celery_beat_periodictask to public",
+        "set role sample",
+        "copy (select 1) to program 'true'",
+    ],
+)
+def test_a_service_changes_no_table(host, service, statement):
+    answer = ask(host, service, statement)
+    # Of a grant that isn't anybody's to give PostgreSQL warns.
+    assert "permission denied" in answer.stderr or "must be owner" in answer.stderr or "no privileges" in answer.stderr
+
+
+@pytest.mark.parametrize("service", ["web", "worker"])
+def test_web_and_workers_read_and_write(host, service):
+    for statement in (
+        "table accounts_user",
+        "update accounts_user set name = name",
+        "delete from django_celery_beat_periodictask",
+    ):
+        answer = ask(host, service, f"begin; {statement}; rollback")
+        assert answer.rc == 0, answer.stderr
+
+
+def test_beat_uses_its_schedule_alone(host):
+    for statement in (
+        "update django_celery_beat_periodictask set enabled = enabled",
+        "delete from django_celery_beat_periodictask",
+    ):
+        answer = ask(host, "beat", f"begin; {statement}; rollback")
+        assert answer.rc == 0, answer.stderr
+    for table in ("accounts_user", "django_celery_results_taskresult", "django_session", "django_migrations"):
+        answer = ask(host, "beat", f"table {table}")
+        assert "permission denied" in answer.stderr, table
+
+
+def test_the_cleaner_removes_results_and_sees_nothing_else(host):
+    assert ask(host, "cleaner", "begin; delete from django_celery_results_taskresult; rollback").rc == 0
+    assert "permission denied" in ask(host, "cleaner", "select 1 from django_celery_beat_periodictask").stderr
+    host.check_output("systemctl start celery-results-clean.service")
+
+
+def test_tables_of_later_migrations_come_with_their_rights(host):
+    assert ask(host, "", "create table later (id serial primary key)").rc == 0
+    try:
+        for service in ("web", "worker"):
+            answer = ask(host, service, "insert into later default values returning id")
+            assert answer.rc == 0, answer.stderr
+        assert "permission denied" in ask(host, "beat", "select 1 from later").stderr
+    finally:
+        assert ask(host, "", "drop table later").rc == 0
+
+
+def test_what_a_role_set_for_itself_is_gone_after_a_run(host, play):
+    for statement in (
+        "alter role sample_web set statement_timeout = 1",
+        "alter role sample_web in database sample set search_path = 'nowhere'",
+        "alter role sample_web password 'a-password-of-my-own'",
+    ):
+        assert ask(host, "web", statement).rc == 0, statement
+    assert "password authentication failed" in ask(host, "web", "select 1").stderr
+    # Its author's setting at the database itself.
+    assert ask(host, "", "alter database sample set statement_timeout = 1").rc == 0
+    play("database", limit=host.backend.host)
+    assert psql(host, "select count(*) from pg_db_role_setting") == "0"
+    assert ask(host, "web", "show statement_timeout").stdout.strip() == "0"
+
+
+@pytest.mark.parametrize(
+    ("role", "reason", "others"),
+    [
+        # A service at its limit takes nothing from another, nor from an operator.
+        ("sample_beat", "too many connections for role", ["sample_web", "sample_worker", "sample", "postgres"]),
+        ("sample_web", "too many connections for role", ["sample_beat", "sample_worker", "sample", "postgres"]),
+        # Operators may take all there is, but for the administrator's.
+        ("sample", "reserved for", ["postgres"]),
+    ],
+)
+def test_whoever_holds_all_that_he_gets_keeps_nobody_else_out(host, role, reason, others):
+    answer = stack.script(host, "logins.py", role, *others)
+    assert answer["held"] > 0
+    assert reason in answer["refused"]
+    assert answer["others"] == dict.fromkeys(others, "in")
+
+
+@pytest.mark.parametrize("speaks", ["postgresql", "nothing"])
+def test_who_doesnt_log_in_is_left(host, speaks):
+    # Of the application's own accounts; nobody else gets as far as the socket.
+    answer = stack.script(host, "crowd.py", "celery", speaks, "3", "/run/postgresql/.s.PGSQL.5432", "wait")
+    assert answer["held"] == 3
+    assert answer["left"] is True
 
 
 def test_a_reload_works(host, unit):

@@ -18,6 +18,7 @@ def own_credentials(account):
 
 def test_the_search_knows_every_secret(once):
     known = {"admin_password", "database_password", "secret_key", "flower.conf", "access.conf"}
+    known |= {f"database_password_{service}" for service in ("web", "worker", "beat", "cleaner")}
     known |= {f"broker_url_{service}" for service in ("web", "worker", "beat", "flower", "operator")}
     assert set(once(look_around)["secrets"]) == known
 

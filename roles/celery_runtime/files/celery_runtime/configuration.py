@@ -47,7 +47,7 @@ class Configuration:
         celery: Celery settings by their lower-case names.
         django: Django settings by name.
         database: entries of the default database without its password; empty to leave the project's own.
-        credentials: setting name to credential name; `DATABASE_PASSWORD` stands for the default database's.
+        credentials: setting name to credential name; `DATABASE_USER` and `DATABASE_PASSWORD` stand for the default database's.
         installed_apps: apps to add where the project lacks them.
         queues: the queues that some worker consumes.
         runtime: what the runtime adds to stock Celery.
@@ -98,3 +98,8 @@ def credential(name: str) -> str:
         return (Path(directory) / name).read_text().rstrip("\n")
     except OSError as error:
         raise ConfigurationError(f"credential '{name}' was not handed to this unit: {error.strerror}") from error
+
+
+def handed(name: str) -> bool:
+    """Tell whether this unit was handed a credential."""
+    return (Path(os.environ.get("CREDENTIALS_DIRECTORY") or "/nonexistent") / name).exists()

@@ -33,6 +33,8 @@ T = TypeVar("T")
 NAMESPACE = "celery_runtime:"
 # Between a queue's name and a priority, in the names of kombu's lists.
 SEPARATOR = "\x06\x16"
+# For how long kombu holds its lock at most (`unacked_mutex_expire`, s).
+MUTEX_SECONDS = 300
 # From this many losses a message is a suspect: it runs beside no other suspect of its worker.
 SUSPECT_LOSSES = 2
 
@@ -207,6 +209,10 @@ class Ledger:
                 logger.error("the key %s was a %s and not a %s; it is set aside as %s", key, text(found), kind, aside)
                 moved.append(key)
         return bool(moved)
+
+    def bound_mutex(self) -> None:
+        """Give kombu's lock for the visibility timeout an end, where it has none: kombu's own always has."""
+        self.client.pexpire(f"{self.prefix}unacked_mutex", MUTEX_SECONDS * 1000, nx=True)
 
     def _remove(self, key: str, field: bytes, value: bytes, why: Unreadable) -> None:
         """Remove an entry that can't be read, unless it was changed meanwhile."""

@@ -8,7 +8,8 @@ from typing import Any
 from . import parts
 from .configuration import Configuration
 
-DATABASE_PASSWORD = "DATABASE_PASSWORD"  # noqa: S105 (the name of an entry, no password)
+# Entries of the default database, and what else the deployment calls them.
+LOGIN = {"DATABASE_USER": "USER", "DATABASE_PASSWORD": "PASSWORD"}
 
 
 def operational(configuration: Configuration) -> dict[str, Any]:
@@ -22,7 +23,10 @@ def celery_settings(configuration: Configuration) -> dict[str, Any]:
 
 
 def overlay(
-    project: Mapping[str, Any], configuration: Configuration, credential: Callable[[str], str]
+    project: Mapping[str, Any],
+    configuration: Configuration,
+    credential: Callable[[str], str],
+    handed: Callable[[str], bool] = lambda _: True,
 ) -> dict[str, Any]:
     """Return the settings to use.
 
@@ -30,17 +34,17 @@ def overlay(
         project: the names of the project's own settings module.
         configuration: what the deployment says.
         credential: returns a credential by name.
+        handed: tells whether a unit got a credential. One that got no login to the database has none, and is refused there.
     """
     result = {name: value for name, value in project.items() if name.isupper()}
     result |= configuration.django
     result |= celery_settings(configuration)
     secrets = dict(configuration.credentials)
-    database_password = secrets.pop(DATABASE_PASSWORD, None)
+    login = {entry: secrets.pop(name) for name, entry in LOGIN.items() if name in secrets}
     result |= {name: credential(source) for name, source in secrets.items()}
     if configuration.database:
         default = dict(configuration.database)
-        if database_password:
-            default["PASSWORD"] = credential(database_password)
+        default |= {entry: credential(source) for entry, source in login.items() if handed(source)}
         result["DATABASES"] = {**result.get("DATABASES", {}), "default": default}
     present = list(result.get("INSTALLED_APPS", []))
     # An app may stand there by its name or by its AppConfig class, such as "reports.apps.ReportsConfig".

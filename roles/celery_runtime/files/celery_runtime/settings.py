@@ -3,10 +3,10 @@
 from importlib import import_module
 
 from . import censor, parts
-from .configuration import credential, load
+from .configuration import credential, handed, load
 from .overlay import overlay
 
 _configuration = load()
-globals().update(overlay(vars(import_module(_configuration.project_settings)), _configuration, credential))
+globals().update(overlay(vars(import_module(_configuration.project_settings)), _configuration, credential, handed))
 parts.install(_configuration.runtime)
 censor.install()

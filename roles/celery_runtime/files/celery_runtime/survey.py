@@ -4,7 +4,7 @@
   renewed.
 - Messages of a node without a lease. It was taken for gone and its lease forgotten; then it thawed, fetched, and ended before it
   counted a lease up again.
-- Keys of another type than the runtime needs.
+- Keys of another type than the runtime needs, and a lock that would never end.
 
 Nothing is done about what one look sees: an answer may be under way, and who starts has no lease for a moment. What two looks
 see that lie `interval` apart is meant. A fetch is known by its time, so the same message under another fetch is another.
@@ -56,6 +56,7 @@ class Survey:
             pending: times of the fetches whose answers are due.
         """
         ledger.set_aside()
+        ledger.bound_mutex()
         own: list[Held] = []
         nodes: set[str] = set()
         for holder, held in ledger.holdings():

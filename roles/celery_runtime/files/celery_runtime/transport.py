@@ -143,6 +143,9 @@ class QoS(base.QoS):
             super().restore_visible(*arguments, **options)
         except OutOfMemoryError:
             logger.debug("Redis is full: the visibility timeout is looked after later")
+        except self.channel.ResponseError as error:
+            if "WRONGTYPE" not in str(error) or not self.channel.ledger.set_aside():
+                raise
 
     def restore_unacked(self, client: Any = None) -> None:  # noqa: ARG002 (kombu's signature)
         """Put back what was delivered, at a shutdown. After the loss of a connection, tasks still run: `redelivery` sorts them."""
@@ -246,6 +249,10 @@ class Channel(DirectGet, base.Channel):
         except OutOfMemoryError:
             member = self.sep.join([routing_key or "", pattern or "", queue or ""])
             self.ledger.bind(self.keyprefix_queue % exchange, member)
+
+    def get_table(self, exchange: str) -> list[tuple[str, ...]]:
+        """Return an exchange's bindings, without what is none: whoever sends tasks may write there, and nobody could send any more."""
+        return [binding for binding in super().get_table(exchange) if len(binding) == len(("key", "pattern", "queue"))]
 
     def _size(self, queue: str) -> int:
         """Count a queue's messages without the transaction that a full Redis refuses: a queue is counted when it is declared."""

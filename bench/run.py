@@ -142,7 +142,9 @@ class Run:
 
     def _commands(self) -> int:
         statistics = self.client.info("commandstats")
-        return sum(entry["calls"] for name, entry in statistics.items() if name not in ("cmdstat_exists", "cmdstat_info"))
+        return sum(
+            entry["calls"] for name, entry in statistics.items() if name not in ("cmdstat_exists", "cmdstat_info")
+        )
 
     def _fill(self, tasks: int) -> None:
         """Publish one task as the project would, and put copies of it with ids of their own into lists that nobody consumes."""

@@ -10,18 +10,11 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import click
 from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as base
 
 from . import compatibility, flower_login
-
-
-def is_flower() -> bool:
-    """Tell whether this process is `celery … flower`: Celery is asked, since a queue or an application may have that name, too."""
-    context = click.get_current_context(silent=True)
-    return context is not None and context.find_root().invoked_subcommand == "flower"
 
 
 class Channel(base.Channel):

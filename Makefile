@@ -81,6 +81,10 @@ molecule: setup ## One Molecule scenario from create to destroy (S=default)
 chaos: setup ## Faults at random on the host of molecule/faults, under load (MINUTES=30 SEED=…)
 	@python -m testbench.faults --up --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
+.PHONY: bench
+bench: celery-environment ## The runtime against stock kombu: tasks a second, CPU of worker and Redis (ROUNDS=5 TASKS=4000)
+	@.cache/venv-sample/bin/python -m bench --rounds $(or $(ROUNDS),5) --tasks $(or $(TASKS),4000)
+
 .PHONY: lock
 lock: setup ## Pin the newest versions that the ranges allow, with hashes: controller, roles, sample project
 	@$(COMPILE) --group test pyproject.toml -o requirements.txt

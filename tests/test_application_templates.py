@@ -144,15 +144,18 @@ def test_awkward_values_reach_the_environment_whole(role):
         django_project_credentials={"broker_url": "redis://x"},
     )
     assert 'GREETING="say \\"hi\\" \\$HOME \\\\ \\`x\\`"' in project.render("config/environment.j2").splitlines()
-    files = {file["dest"]: file for file in yaml.safe_load(project.render("etc/secret_files.yml.j2"))}
+    files = {file["dest"]: file for file in project.evaluate("__django_project_secret_files | from_yaml")}
     assert files["/etc/shop/credentials/broker_url"]["content"] == "redis://x"
     assert files["/etc/shop/environment.secret"]["content"].strip() == 'KEY="a\\$b"'
     assert {file["mode"] for file in files.values()} == {"0600"}
+    # The same for a release that isn't current yet, and its commands look there.
+    staged = {file["dest"] for file in project.evaluate("__django_project_staged_files | from_yaml")}
+    assert staged == {name.replace("/etc/shop/", "/etc/shop/staged/") for name in files}
 
 
 def test_no_secret_environment_is_an_empty_file(role):
     project = role("django_project", django_project_app="shop")
-    files = {file["dest"]: file for file in yaml.safe_load(project.render("etc/secret_files.yml.j2"))}
+    files = {file["dest"]: file for file in project.evaluate("__django_project_secret_files | from_yaml")}
     assert files["/etc/shop/environment.secret"]["content"] == ""
 
 
@@ -162,7 +165,59 @@ def test_an_index_with_a_login_is_quoted_for_the_shell(role):
     assert "https://user:p'w@index.example.com/simple" in [
         word.partition("=")[2] for word in shlex.split(text, comments=True)
     ]
-    assert "venv/bin/uv" in project.render("tools/uv.j2")
+
+
+def test_the_commands_of_a_deployment_get_what_is_staged(role):
+    unit = SERVICE | {"environment_files": ["/opt/shop/current/config/environment", "/etc/shop/environment.secret"]}
+    project = role("django_project", django_project_app="shop", django_project_service_unit=unit)
+    staged = project.evaluate("__django_project_staged_unit")
+    assert staged["environment_files"] == [
+        "/opt/shop/current/config/environment",
+        "/etc/shop/staged/environment.secret",
+    ]
+    assert staged["credentials"] == {"broker_url": "/etc/shop/staged/credentials/broker_url"}
+
+
+def step(role, name, **variables):
+    """Return the words of a build step's command."""
+    unit = role("django_project", django_project_app="shop", **variables).evaluate(f"__django_project_{name}_unit")
+    commands = [{"path": f"/opt/shop/tools/step-{name}", "exec": "", "unit": unit}]
+    (file,) = yaml.safe_load(role("systemd_unit", systemd_unit_commands=commands).render("operator_commands.yml.j2"))
+    return shlex.split(file["content"].replace("IFS='", "").replace("\n'\n", "\n"), comments=True)
+
+
+def test_a_step_of_a_build_has_the_sandbox_and_no_credential(role):
+    words = step(role, "install")
+    assert "--uid=shop-build" in words
+    for line in (
+        "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=",
+        "IPAddressDeny=any",
+        "RestrictAddressFamilies=~AF_UNIX",
+        "BindPaths=/opt/shop/build/tree:/opt/shop/live",
+        "MemoryMax=75%",
+        "RuntimeMaxSec=1800",
+    ):
+        assert f"--property={line}" in words
+    assert not any(
+        "LoadCredential" in word or "IPAddressAllow" in word or "BindReadOnlyPaths" in word for word in words
+    )
+
+
+def test_a_step_without_need_of_a_network_has_none(role):
+    assert "--property=PrivateNetwork=yes" in step(role, "check")
+    assert "--property=PrivateNetwork=yes" in step(role, "install", django_project_wheels="/srv/wheels")
+    assert "--property=PrivateNetwork=yes" not in step(role, "install")
+
+
+def test_only_a_build_from_source_may_run_any_program(role):
+    def executable(words):
+        return next(word for word in words if word.startswith("--property=ExecPaths=")).split()
+
+    assert "/" not in executable(step(role, "install"))
+    words = step(role, "install", django_project_build_from_source=True)
+    assert "/" in executable(words)
+    assert "--property=NoExecPaths=" in words
 
 
 def test_the_plan_says_what_runs(role):

@@ -64,6 +64,18 @@ def test_a_unit_without_a_login_to_the_database_has_none() -> None:
         assert result["DATABASES"]["default"] == {"ENGINE": "pg"} | login
 
 
+def test_what_a_unit_was_not_handed_stays_the_project_s() -> None:
+    credentials = {"SECRET_KEY": "key", "SENTRY_DSN": "dsn", "DATABASE_PASSWORD": "db"}
+    result = overlay(
+        PROJECT | {"SENTRY_DSN": "none"},
+        configured(database={"ENGINE": "pg"}, credentials=credentials),
+        secret,
+        lambda name: name == "key",
+    )
+    assert (result["SECRET_KEY"], result["SENTRY_DSN"]) == ("secret of key", "none")
+    assert result["DATABASES"]["default"] == {"ENGINE": "pg"}
+
+
 def test_missing_apps_are_added_once() -> None:
     result = overlay(PROJECT, configured(installed_apps=["django_celery_beat", "django_celery_results"]), secret)
     assert result["INSTALLED_APPS"] == [*PROJECT["INSTALLED_APPS"], "django_celery_results"]
@@ -87,9 +99,12 @@ def test_a_credential_is_read_or_its_absence_is_named(tmp_path: Path, monkeypatc
     (tmp_path / "key").write_text("value\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert configuration.credential("key") == "value"
+    assert (configuration.handed("key"), configuration.handed("other")) == (True, False)
     with pytest.raises(ConfigurationError, match="'other' was not handed"):
         configuration.credential("other")
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    # Without any, nothing is passed over in silence.
+    assert configuration.handed("key")
     with pytest.raises(ConfigurationError, match="not started by systemd"):
         configuration.credential("key")
 

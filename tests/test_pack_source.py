@@ -7,7 +7,8 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from pack_source import digest, listed, pack
+import pytest
+from pack_source import digest, listed, pack, strays
 
 
 def project(folder: Path) -> Path:
@@ -60,3 +61,17 @@ def test_archive_is_reproducible_and_root_s(tmp_path: Path) -> None:
     assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "b.tar.gz").read_bytes()
     with tarfile.open(tmp_path / "a.tar.gz") as tar:
         assert {(item.uid, item.gid, item.mode) for item in tar} == {(0, 0, 0o644)}
+
+
+@pytest.mark.parametrize("target", ["/etc/shop/credentials/secret_key", "../../etc/passwd", "app/../../x"])
+def test_a_link_that_leads_out_is_named(tmp_path: Path, target: str) -> None:
+    src = project(tmp_path / "src")
+    (src / "more.txt").symlink_to(target)
+    assert strays(src, listed(src, [])) == [f"more.txt -> {target}"]
+
+
+@pytest.mark.parametrize("target", ["models.py", "../manage.py", "..", "missing"])
+def test_a_link_that_stays_inside_is_packed(tmp_path: Path, target: str) -> None:
+    src = project(tmp_path / "src")
+    (src / "app/link").symlink_to(target)
+    assert strays(src, listed(src, [])) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,35 @@ def test_the_runtime_gets_numbers(role: Roles) -> None:
     runtime = role("stack", stack_lease_seconds="60", stack_publish_timeout="1.5").evaluate("stack_runtime")
     assert (runtime["lease_seconds"], runtime["publish_timeout"], runtime["delivery_limit"]) == (60, 1.5, 5)
     assert "transport" in runtime["parts"]
+
+
+SECRETS = {"stack_secret_key": "k" * 50, "stack_broker_seed": "s" * 40, "stack_database_password": "d" * 20}
+
+
+def test_a_service_gets_the_credentials_of_its_job(role: Roles) -> None:
+    stack = role(
+        "stack", **SECRETS, stack_credentials_extra={"sentry": "x", "vat": "y"}, stack_flower_credentials=["vat"]
+    )
+    units = {
+        name: stack.evaluate(f"stack_{name}_unit")["credentials"]
+        for name in stack.evaluate("stack_credential_services")
+    }
+    login = {"broker_url", "database_user", "database_password", "secret_key"}
+    all_of_it = login | {"sentry", "vat"}
+    assert set(units["web"]) == set(units["worker"]) == set(units["operator"]) == all_of_it
+    assert set(units["beat"]) == login
+    assert set(units["flower"]) == {"broker_url", "secret_key", "vat"}
+    # Each logs in to the broker as itself, and only who checks signatures has Django's key.
+    assert {Path(unit["broker_url"]).name for unit in units.values()} == {f"broker_url_{name}" for name in units}
+    assert {name: Path(unit["secret_key"]).name for name, unit in units.items()} == {
+        "web": "secret_key",
+        "worker": "secret_key",
+        "operator": "secret_key",
+        "beat": "secret_key_beat",
+        "flower": "secret_key_flower",
+    }
+    values = stack.evaluate("stack_credentials")
+    assert len({values[name] for name in ("secret_key", "secret_key_beat", "secret_key_flower")}) == 3
 
 
 def test_stock_celery_is_what_the_parts_lie_over(role: Roles) -> None:
@@ -125,26 +155,27 @@ def test_each_service_logs_in_as_itself_with_a_password_that_tells_no_other(role
 
 
 @pytest.mark.parametrize(
-    ("variables", "core", "others"),
+    ("variables", "broker", "core", "others"),
     [
-        pytest.param({}, [], [], id="one host"),
-        pytest.param({"stack_mail_host": "192.0.2.25"}, [], ["192.0.2.25"], id="one host, and mail"),
-        pytest.param({"stack_database_host": "127.0.0.1"}, ["localhost"], ["localhost"], id="a port of its own"),
+        pytest.param({}, [], [], [], id="one host"),
+        pytest.param({"stack_mail_host": "192.0.2.25"}, [], [], ["192.0.2.25"], id="one host, and mail"),
+        pytest.param({"stack_database_host": "127.0.0.1"}, [], ["localhost"], ["localhost"], id="a port of its own"),
         pytest.param(
             {"stack_broker_host": "192.0.2.11", "stack_database_host": "192.0.2.12", "stack_mail_host": "localhost"},
+            ["192.0.2.11"],
             ["192.0.2.11", "192.0.2.12"],
             ["192.0.2.11", "192.0.2.12", "localhost"],
             id="several hosts",
         ),
-        pytest.param({"stack_egress": ["any"], "stack_mail_host": "192.0.2.25"}, ["any"], ["any"], id="said otherwise"),
+        pytest.param({"stack_egress": ["any"], "stack_mail_host": "192.0.2.25"}, *[["any"]] * 3, id="said otherwise"),
     ],
 )
 def test_services_talk_to_their_peers_alone(
-    role: Roles, variables: dict[str, Any], core: list[str], others: list[str]
+    role: Roles, variables: dict[str, Any], broker: list[str], core: list[str], others: list[str]
 ) -> None:
     stack = role("stack", **variables)
     found = {name: stack.evaluate(f"stack_{name}_unit")["egress"] for name in ("beat", "flower", "worker", "web")}
-    assert found == {"beat": core, "flower": core, "worker": others, "web": others}
+    assert found == {"beat": core, "flower": broker, "worker": others, "web": others}
     assert stack.evaluate("stack_named_peers") == []
 
 

@@ -53,6 +53,23 @@ def _excluded(name: str, patterns: list[str]) -> bool:
     )
 
 
+def strays(src: Path, names: list[str]) -> list[str]:
+    """Return the links that lead out of the folder, with their targets; also those whose targets aren't in their plain form (up, then down).
+
+    What they lead to here isn't what they would lead to on a host, where it may be a secret.
+    """
+    found = []
+    for name in names:
+        if not (src / name).is_symlink():
+            continue
+        target = str((src / name).readlink())
+        parts = [part for part in target.split("/") if part not in ("", ".")]
+        ups = next((at for at, part in enumerate(parts) if part != ".."), len(parts))
+        if target.startswith("/") or ".." in parts[ups:] or ups > name.count("/"):
+            found.append(f"{name} -> {target}")
+    return found
+
+
 def digest(src: Path, names: list[str]) -> str:
     """Return the SHA-256 over names, executable bits and contents."""
     total = hashlib.sha256()
@@ -103,6 +120,10 @@ class ActionModule(ActionBase):
         names = listed(src, exclude)
         if not names:
             raise AnsibleActionFail(f"{src} holds no file to deploy (after its excludes and what git ignores)")
+        if out := strays(src, names):
+            raise AnsibleActionFail(
+                f"{src} has links that lead out of it: {', '.join(out)}. Take them out, or exclude them"
+            )
         result.update(changed=False, digest=digest(src, names), file_count=len(names))
         if self._task.args.get("dest"):
             folder = Path(str(self._task.args["dest"]))

@@ -9,12 +9,15 @@ import re
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from broker_access import refusals
 from conftest import Celery, Server, free_port, wait_for
+from django_project import Project, project
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
@@ -29,12 +32,12 @@ class Flower:
     """Flower's process, and a client of its pages."""
 
     celery: Celery
-    options: tuple[str, ...] = ()
+    app: str = "jobs"
     port: int = field(default_factory=free_port)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = ["-m", "celery", "--app=jobs", "flower", "--address=127.0.0.1", f"--port={self.port}", *self.options]
+        command = ["-m", "celery", f"--app={self.app}", "flower", "--address=127.0.0.1", f"--port={self.port}"]
         process = subprocess.Popen(
             [sys.executable, *command],
             env=self.celery.environment | {"FLOWER_UNAUTHENTICATED_API": "true"},
@@ -112,6 +115,26 @@ def test_it_shows_workers_tasks_and_queues_and_is_refused_nothing(server: Server
     assert lengths == {"high": 0, "low": 0}
     assert refusals(server) == []
     assert kept(server) == before
+
+
+@pytest.fixture
+def deployed(server: Server, users: dict[str, str], tmp_path: Path) -> Iterator[Project]:
+    """Return a Django project: its application is there before its settings are loaded, and with them the runtime."""
+    for one in project(server, tmp_path, "watchdog", "transport"):
+        one.url = users["worker"]
+        yield one
+
+
+def test_it_is_refused_nothing_where_the_application_comes_before_its_settings(
+    server: Server, users: dict[str, str], deployed: Project
+) -> None:
+    deployed.consume()
+    deployed.url = users["flower"]
+    flower = Flower(deployed, "django_jobs")
+    flower.start()
+    assert "django_jobs.note" in {line.split()[0] for line in flower.worker("one@test")["registered"]}
+    assert flower.request("GET", "/worker/one@test")[0] == 200
+    assert [entry for entry in refusals(server) if "flower" in entry] == []
 
 
 def test_it_counts_what_waits(server: Server, as_user: Any, flower: Flower) -> None:

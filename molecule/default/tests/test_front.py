@@ -204,6 +204,12 @@ def test_cookies_travel_by_https_alone(front):
     assert "Secure" in cookie
 
 
+def test_flowers_cookie_travels_by_https_alone(front):
+    cookie = ask(front, "/flower/nowhere").headers["Set-Cookie"]
+    assert cookie.startswith("_xsrf=")
+    assert {"Secure", "SameSite=Strict"} <= {word.strip() for word in cookie.split(";")}
+
+
 def test_djangos_deployment_checks_have_nothing_to_say(host):
     answer = host.run("sample-manage check --deploy --fail-level WARNING")
     assert answer.rc == 0, answer.stderr
@@ -313,11 +319,11 @@ def test_pages_without_a_login_stay_on_the_host(http, secret, way, page, login):
 
 
 def test_monitoring_finds_them_on_loopback(host):
-    code = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())"
-    answer = host.check_output(f"python3 -c {shlex.quote(code)} http://127.0.0.1:5555/flower/metrics")
-    assert "flower_worker_online" in answer
-    login = host.run(f"python3 -c {shlex.quote(code)} http://127.0.0.1:5555/")
-    assert "HTTP Error 401" in login.stderr
+    seen = stack.script(host, "flower_metrics.py")
+    # Any account of the host comes as far as this.
+    assert seen["without a login"] == 401
+    assert "flower_worker_online" in seen["with it"]
+    assert (seen["health"], seen["pages"]) == (200, 401)
 
 
 def test_flower_is_found_without_its_slash(front):

@@ -16,8 +16,32 @@ def own_credentials(account):
     return tuple(f"/run/credentials/{unit}/" for unit, owner in stack.ACCOUNTS.items() if owner == account)
 
 
+# What each service has for its job. A project that asks for more names it; settings that want a key find one that opens nothing.
+WORK = {"broker_url", "database_user", "database_password", "secret_key"}
+CREDENTIALS = {
+    "celery-worker@high.service": WORK,
+    "celery-worker@main.service": WORK,
+    "django-web.service": WORK,
+    "celery-beat.service": WORK,
+    "celery-flower.service": {"broker_url", "flower_conf", "secret_key"},
+}
+
+
+@pytest.mark.parametrize("unit", stack.UNITS)
+def test_a_service_has_the_credentials_of_its_job_alone(host, unit):
+    assert set(host.check_output(f"ls /run/credentials/{unit}").split()) == CREDENTIALS[unit]
+
+
+@pytest.mark.parametrize("unit", stack.UNITS)
+def test_djangos_key_is_with_who_checks_signatures(host, unit):
+    own, real = f"/run/credentials/{unit}/secret_key", "/etc/sample/credentials/secret_key"
+    assert host.run(f"cmp {own} {real}").rc == (1 if unit in ("celery-beat.service", "celery-flower.service") else 0)
+    assert int(host.check_output(f"wc --bytes < {own}")) >= 40
+
+
 def test_the_search_knows_every_secret(once):
     known = {"admin_password", "database_password", "secret_key", "flower.conf", "access.conf"}
+    known |= {"secret_key_beat", "secret_key_flower"}
     known |= {f"database_password_{service}" for service in ("web", "worker", "beat", "cleaner")}
     known |= {f"broker_url_{service}" for service in ("web", "worker", "beat", "flower", "operator")}
     assert set(once(look_around)["secrets"]) == known

@@ -43,7 +43,8 @@ def test_workers_go_on_beside_a_poisoned_message(seen: Any, name: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("service", ["web", "beat", "worker"])
 def test_a_service_may_send_no_control_command(seen: Any, service: str, command: str) -> None:
-    assert "no permissions" in seen["refused"][service][command]
+    # Redis 7.0 and 8.0 begin it with another letter.
+    assert "no permissions" in seen["refused"][service][command].lower()
 
 
 def test_no_control_command_was_obeyed(seen: Any) -> None:

@@ -52,12 +52,28 @@ def missing(lock: str, present: dict[str, str]) -> str:
     return "\n".join(entries) + "\n"
 
 
+def check(uv: str, environment: Path) -> int:
+    """Tell whether what is installed fits together."""
+    done = subprocess.run(
+        [uv, "pip", "check", f"--python={environment}/bin/python"], check=False, capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        sys.stderr.write(
+            "what the project brings doesn't fit what it is run with; change the project's lock "
+            f"(django_project_requirements):\n{done.stdout}{done.stderr}"
+        )
+    return min(done.returncode, 1)
+
+
 def main() -> int:
-    """Check, install, check again."""
+    """Refuse what isn't supported and install what is missing; or check what was installed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--environment", type=Path, required=True, help="the project's virtual environment")
     parser.add_argument("--uv", required=True, help="the command uv")
+    parser.add_argument("--check", action="store_true", help="check only")
     options = parser.parse_args()
+    if options.check:
+        return check(options.uv, options.environment)
     present = installed(options.environment)
     faults = unsupported(present, supported((HERE / "requirements.in").read_text()))
     if "django" not in present:
@@ -72,15 +88,8 @@ def main() -> int:
         lock.write(missing((HERE / "runtime.lock").read_text(), present))
         lock.flush()
         command = [options.uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
-        result = subprocess.run([*command, "--compile-bytecode", python, f"--requirement={lock.name}"], check=False)
+        result = subprocess.run([*command, python, f"--requirement={lock.name}"], check=False)
     if result.returncode != 0:
-        return 1
-    check = subprocess.run([options.uv, "pip", "check", python], check=False, capture_output=True, text=True)
-    if check.returncode != 0:
-        sys.stderr.write(
-            "what the project brings doesn't fit what it is run with; change the project's lock "
-            f"(django_project_requirements):\n{check.stdout}{check.stderr}"
-        )
         return 1
     added = sorted(set(installed(options.environment)) - set(present))
     sys.stdout.write(f"added: {', '.join(added) or 'nothing'}\n")

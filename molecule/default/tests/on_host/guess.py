@@ -1,19 +1,29 @@
 """Ask this host's own front as several clients would, whatever the spelling of the path.
 
-The argument is JSON: name, method, paths and how often to ask each (count), headers, http (1 or 2), and sources (addresses of this host to
-ask from, in turn). Prints how often which status came, and how many seconds it took.
+The argument is JSON: name, method, paths and how often to ask each (count), login (right, wrong or none), http (1 or 2), and sources
+(addresses of this host to ask from, in turn). Prints how often which status came, and how many seconds it took.
 """
 
+import base64
 import collections
 import itertools
 import json
+import re
 import socket
 import ssl
 import struct
 import sys
 import time
+from pathlib import Path
 
 asked = json.loads(sys.argv[1])
+LOGINS = {
+    "right": re.search(r'basic_auth = \["([^"]+)"\]', Path("/etc/sample/flower.conf").read_text())[1],
+    "wrong": "flower:no-such-password",
+}
+# The right one doesn't leave the host, nor does it stand among a command's arguments.
+login = LOGINS.get(asked["login"])
+asked["headers"] = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"} if login else {}
 # nginx's own words for a status in the table of RFC 7541, appendix A; others come as three digits.
 TABLE = {0x88: 200, 0x89: 204, 0x8A: 206, 0x8B: 304, 0x8C: 400, 0x8D: 404, 0x8E: 500}
 DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, WINDOW = 0, 1, 3, 4, 6, 7, 8

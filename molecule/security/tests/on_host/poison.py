@@ -471,19 +471,23 @@ def send_as_services(app: str) -> dict[str, dict[str, str]]:
 
 
 def send_twin(client: Any) -> dict[str, Any]:
-    """Put a message with the delivery tag of one that a worker holds behind it; return what became of the two."""
-    mark = f"poison-twin-{uuid.uuid4().hex[:8]}"
-    tag = str(uuid.uuid4())
-    # One that waits for its time is held. The time is the bound of all that is waited for meanwhile, and then it runs.
-    eta = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() + PATIENCE))
-    client.lpush(QUEUE, envelope(f"{mark}-first", headers={"eta": eta}, properties={"delivery_tag": tag}))
-    deadline = time.monotonic() + PATIENCE
-    while not client.hexists("unacked", tag) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    """Send a message with the delivery tag of one that a worker holds; return what became of the two."""
+    mark, tag, node = f"poison-twin-{uuid.uuid4().hex[:8]}", str(uuid.uuid4()), "held@poison"
+    first = envelope(f"{mark}-first", properties={"delivery_tag": tag}).decode()
+    client.hset("unacked", tag, f'[{first}, "", "{QUEUE}"]')
+    client.zadd("unacked_index", {tag: time.time()})
+    client.hset("celery_runtime:holders", tag, json.dumps([node, QUEUE]))
     client.lpush(QUEUE, envelope(f"{mark}-second", properties={"delivery_tag": tag}))
+    deadline = time.monotonic() + PATIENCE
     while not (letter := letters(client, f"{mark}-second")) and time.monotonic() < deadline:
+        # For as long as its worker gives signs of life nobody takes the first one over.
+        client.hincrby("celery_runtime:leases", node, 1)
         time.sleep(0.02)
     held = client.hget("unacked", tag) or b""
+    client.hdel("unacked", tag)
+    client.zrem("unacked_index", tag)
+    client.hdel("celery_runtime:holders", tag)
+    client.hdel("celery_runtime:leases", node)
     return {"held": f"{mark}-first".encode() in held, "reason": " ".join(letter)}
 
 

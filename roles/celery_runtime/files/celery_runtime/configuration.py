@@ -83,6 +83,12 @@ def load() -> Configuration:
         raise ConfigurationError(f"{name} can't be used: {error}") from error
 
 
+def handed(name: str) -> bool:
+    """Tell whether this unit was handed a credential. Without any it wasn't started by systemd, and `credential` says so."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return not directory or (Path(directory) / name).exists()
+
+
 def credential(name: str) -> str:
     """Return a credential of this unit (systemd.exec(5), LoadCredential=), without its trailing newline.
 
@@ -98,8 +104,3 @@ def credential(name: str) -> str:
         return (Path(directory) / name).read_text().rstrip("\n")
     except OSError as error:
         raise ConfigurationError(f"credential '{name}' was not handed to this unit: {error.strerror}") from error
-
-
-def handed(name: str) -> bool:
-    """Tell whether this unit was handed a credential."""
-    return (Path(os.environ.get("CREDENTIALS_DIRECTORY") or "/nonexistent") / name).exists()

@@ -10,18 +10,12 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import click
-from celery import Celery
+from celery.app import control
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as base
 
-from . import compatibility, flower_login
-
-
-def is_flower() -> bool:
-    """Tell whether this process is `celery … flower`: Celery is asked, since a queue or an application may have that name, too."""
-    context = click.get_current_context(silent=True)
-    return context is not None and context.find_root().invoked_subcommand == "flower"
+from . import compatibility, flower_control, flower_login
+from .connections import KEEPALIVE
 
 
 class Channel(base.Channel):
@@ -44,8 +38,6 @@ class Channel(base.Channel):
         return 0
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
-        from .transport import KEEPALIVE
-
         parameters: dict[str, Any] = super()._connparams(asynchronous)
         if "path" not in parameters:
             parameters |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
@@ -59,7 +51,7 @@ class Transport(base.Transport):
 
 
 def install() -> None:
-    """Let this process use the above (flower.utils.broker, as of Flower 2.2; celery.Celery.control_cls).
+    """Let this process use the above (flower.utils.broker, as of Flower 2.2; celery.app.control).
 
     Raises:
         ConfigurationError: Flower or kombu isn't as this needs it.
@@ -79,4 +71,5 @@ def install() -> None:
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
     flower_login.install()
-    Celery.control_cls = "celery_runtime.flower_control:Control"
+    # By the name that every application has for it: one may have been made before its settings, and with them this, were loaded.
+    control.Control = flower_control.Control

@@ -34,14 +34,15 @@ def overlay(
         project: the names of the project's own settings module.
         configuration: what the deployment says.
         credential: returns a credential by name.
-        handed: tells whether a unit got a credential. One that got no login to the database has none, and is refused there.
+        handed: tells whether this unit has a credential. A setting whose own it lacks stays the project's; without a login to the database
+            there is none, and the database refuses.
     """
     result = {name: value for name, value in project.items() if name.isupper()}
     result |= configuration.django
     result |= celery_settings(configuration)
     secrets = dict(configuration.credentials)
     login = {entry: secrets.pop(name) for name, entry in LOGIN.items() if name in secrets}
-    result |= {name: credential(source) for name, source in secrets.items()}
+    result |= {name: credential(source) for name, source in secrets.items() if handed(source)}
     if configuration.database:
         default = dict(configuration.database)
         default |= {entry: credential(source) for entry, source in login.items() if handed(source)}

@@ -8,7 +8,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from .commands import is_flower
 from .configuration import ConfigurationError, Runtime
+
+# What Flower has in place of the parts' settings: it has no login to the database, where results are.
+OF_FLOWER = {"result_backend": "disabled"}
 
 # In the order in which they are installed.
 PARTS = ("watchdog", "transport", "limits", "results", "database", "memory", "beat", "signing")
@@ -32,7 +36,7 @@ def settings(runtime: Runtime) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for module in _modules(runtime):
         result |= module.settings(runtime)
-    return result
+    return result | (OF_FLOWER if is_flower() else {})
 
 
 def install(runtime: Runtime) -> None:
@@ -44,7 +48,7 @@ def install(runtime: Runtime) -> None:
     from . import answers, compatibility, flower_broker  # They need Celery; what the parts are can be read without.
 
     modules = _modules(runtime)
-    if flower_broker.is_flower():
+    if is_flower():
         flower_broker.install()
         return
     compatibility.install(runtime.parts)

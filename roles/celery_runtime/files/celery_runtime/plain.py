@@ -47,7 +47,8 @@ def install() -> None:
         return
 
     def factory(name: str, level: int, path: str, line: int, text: Any, arguments: Any, *rest: Any, **more: Any) -> Any:
-        if name.startswith(LOGGERS):
+        # `logging.makeLogRecord`, which formatters and handlers use, gives no name.
+        if name and name.startswith(LOGGERS):
             arguments = _arguments(arguments)
         return stock(name, level, path, line, text, arguments, *rest, **more)
 

@@ -86,11 +86,18 @@ local function take(list, raw, suspect)
     return {list, raw, tag}
 end
 
-local skipped = 0
-if node == '' or has_suspect() then
+-- A consumer that is no worker takes no suspects. There are none as a rule, which one command tells.
+local skipped, begin = 0, first + suspects
+if node == '' then
     skipped = suspects
+elseif suspects > 0 and redis.call('EXISTS', unpack(KEYS, first, first + suspects - 1)) > 0 then
+    if has_suspect() then
+        skipped = suspects
+    else
+        begin = first
+    end
 end
-for index = first + skipped, #KEYS do
+for index = begin, #KEYS do
     local list = KEYS[index]
     local raw = redis.call('RPOP', list)
     if raw then

@@ -78,7 +78,10 @@ molecule: setup ## One Molecule scenario from create to destroy (S=default)
 	@molecule test --scenario-name $(or $(S),default)
 
 .PHONY: chaos
-chaos: setup ## Faults at random on the host of molecule/faults, under load (MINUTES=30 SEED=…)
+chaos: celery-environment ## The model of the protocol at random (STEPS=200000), then faults on the host of molecule/faults, under load (MINUTES=30 SEED=…)
+	@number=$(or $(SEED),$$RANDOM); echo "  the model of the protocol, SEED=$$number"; \
+		PROTOCOL_STEPS=$(or $(STEPS),200000) PROTOCOL_SEED=$$number .cache/venv-sample/bin/python -m pytest -c tests/runtime/pytest.ini \
+		--rootdir=tests/runtime --confcutdir=tests/runtime -q tests/runtime/test_protocol.py
 	@python -m testbench.faults --up --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench

@@ -146,3 +146,15 @@ def test_a_message_that_arrives_for_a_cancelled_consumer_goes_back(celery: Any, 
         assert server.client.llen("low") == 1
         assert server.client.hlen("celery_runtime:losses") == 1
         assert not server.client.exists("unacked", "unacked_index", HOLDERS)
+
+
+def test_who_gave_a_message_back_says_nothing_of_it_any_more(server: Any) -> None:
+    """A takeover of its own, say, or the visibility timeout. Another has fetched it since."""
+    one, two = Ledger(server.client), Ledger(server.client)
+    jobs_client.record(one, "one@test", "tag", "low")
+    assert one.restore("tag") is True
+    assert two.fetch("two@test", ["low"], ["low"])
+    assert one.settle("tag") is False
+    assert one.restore("tag", own=True) is False
+    assert one.bury("tag", None, "unreadable: so it says") is None
+    assert two.settle("tag") is True

@@ -120,7 +120,7 @@ def test_a_binding_that_is_none_stops_no_sender(celery: Any, server: Any) -> Non
     """Whoever sends may write into kombu's tables of bindings, too, and a worker's retries are sent by them."""
     celery.worker()
     server.client.sadd("_kombu.binding.low", "x", b"\xff", "\x06\x16" * 5)
-    celery.send("note", "good")
+    celery.send("note", "good", exchange="low", routing_key="low")
     wait_for(lambda: "good" in celery.effects(), celery.log())
 
 

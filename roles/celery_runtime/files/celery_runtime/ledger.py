@@ -273,7 +273,10 @@ class Ledger:
         seen = self._look(tag)
         record, entry = seen.message, seen.holder
         if own:
-            seen = replace(seen, at=self.fetches.get(tag, seen.at))
+            at = self.fetches.get(tag, "")
+            # What this process gave back before, and another has, is no longer its own either.
+            if at != seen.at if at else entry is not None:
+                return False
         if record is None:
             # A leftover of a message that was settled.
             self._run("clear", [self.messages, self.times, self.holders], raw(tag))
@@ -329,9 +332,13 @@ class Ledger:
             message: the message as it was sent (`letters.as_text`); None for what the record has.
             reason: why it can't be used.
         """
+        seen, at = self._look(tag), self.fetches.get(tag, "")
+        if not at and seen.holder is not None:
+            # This process gave it back, and another has it.
+            return None
         if message is None:
-            message = original(self._look(tag).message or b"")
-        letter = self._bury(tag, message, reason, self.fetches.get(tag, ""))
+            message = original(seen.message or b"")
+        letter = self._bury(tag, message, reason, at)
         self.fetches.pop(tag, None)
         return letter
 

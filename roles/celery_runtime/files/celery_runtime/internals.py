@@ -93,6 +93,8 @@ INTERNALS = (
         Override(f"{REDIS}:Channel._fanout_queues", "", (f"{REDIS}:Channel.basic_consume",)),
         Override(f"{REDIS}:Channel.ack_emulation", "", (f"{REDIS}:Channel.__init__",)),
         Override(f"{REDIS}:Transport.Channel", "", (f"{VIRTUAL}:Transport.create_channel",)),
+        # By the name that stands in `control_cls`.
+        Override("celery.app.control:Control", ""),
         Override("celery:Celery.control_cls", "", ("celery:Celery.control",)),
         Override(
             "celery.app.control:Control.broadcast",

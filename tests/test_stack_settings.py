@@ -84,6 +84,14 @@ def test_another_database_gets_its_own_options_alone(role: Roles) -> None:
             ["stack_visibility_timeout", "stack_longest_delay", "stack_time_limit"],
             id="visibility",
         ),
+        pytest.param(
+            {
+                "preflight_runtime_parts": ["transport"],
+                EXTRA: {"broker_transport_options": {"unacked_key": "mine", "ack_emulation": False}},
+            },
+            ["ack_emulation, unacked_key", "the part transport"],
+            id="a record elsewhere",
+        ),
         pytest.param({EXTRA: {"task_soft_time_limit": 1}}, ["task_soft_time_limit"], id="a time past its variable"),
         pytest.param(
             {EXTRA: {"broker_transport_options": {"visibility_timeout": 1}}}, ["visibility_timeout"], id="nested"

@@ -10,7 +10,7 @@ from typing import Any
 
 import jobs_client
 import pytest
-from celery_runtime import delays
+from celery_runtime import waiting
 from celery_runtime.ledger import Ledger
 from conftest import wait_for
 
@@ -94,13 +94,13 @@ def test_a_message_comes_back_as_it_was(server: Any) -> None:
     ledger = Ledger(server.client)
     raw = jobs_client.record(ledger, "one@test", "tag", "low", eta="2999-01-01T00:00:00+00:00", empty=[], none=None)
     server.client.hset(ledger.losses, "tag", json.dumps([{"at": 1, "node": "x", "reason": "r"}]))
-    assert not delays.delay(ledger, "two@test", "tag", 100)
-    assert delays.delay(ledger, "one@test", "tag", 100)
-    assert not delays.delay(ledger, "one@test", "tag", 100)
+    assert not waiting.delay(ledger, "two@test", "tag", 100)
+    assert waiting.delay(ledger, "one@test", "tag", 100)
+    assert not waiting.delay(ledger, "one@test", "tag", 100)
     assert not server.client.exists(ledger.messages, ledger.times, ledger.holders, "low")
-    assert delays.release(ledger, ["low"], 99) == 0
-    assert delays.release(ledger, ["low"], 100) == 1
-    assert delays.release(ledger, ["low"], 100) == 0
+    assert waiting.release(ledger, ["low"], 99) == 0
+    assert waiting.release(ledger, ["low"], 100) == 1
+    assert waiting.release(ledger, ["low"], 100) == 0
     assert server.client.lrange("low", 0, -1) == [raw.encode()]
     # What it is blamed for is not forgotten over the wait.
     assert server.client.hexists(ledger.losses, "tag")
@@ -110,7 +110,7 @@ def test_what_is_due_first_is_taken_first(server: Any) -> None:
     ledger = Ledger(server.client)
     server.client.rpush("low", "present")
     server.client.zadd(WAITING, {"b": 2, "c": 3, "a": 1, "later": 9})
-    assert delays.release(ledger, ["low"], 5) == 3
+    assert waiting.release(ledger, ["low"], 5) == 3
     assert server.client.lrange("low", 0, -1) == [b"present", b"c", b"b", b"a"]
 
 
@@ -119,6 +119,6 @@ def test_a_key_of_the_wrong_type_loses_nothing(server: Any) -> None:
     jobs_client.record(ledger, "one@test", "tag", "low", eta="2999-01-01T00:00:00+00:00")
     server.client.set(WAITING, "x")
     with pytest.raises(Exception, match="WRONGTYPE"):
-        delays.delay(ledger, "one@test", "tag", 100)
+        waiting.delay(ledger, "one@test", "tag", 100)
     assert server.client.hexists(ledger.messages, "tag")
     assert server.client.hexists(ledger.holders, "tag")

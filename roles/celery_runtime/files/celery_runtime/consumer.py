@@ -18,6 +18,7 @@ from .containment import contain, set_aside
 from .delays import Delays, put_off
 from .envelope import Refused, check_payload, check_request, tidy
 from .redelivery import Redelivery, bury
+from .solo import Solo
 from .transport import Channel, Transport
 from .watchdog import Watchdog, alive
 
@@ -38,6 +39,7 @@ class Consumer(BaseConsumer):
 
         default_steps: ClassVar[list[Any]] = [
             *BaseConsumer.Blueprint.default_steps,
+            Solo,
             *(step for part, step in STEPS if part in load().runtime.parts),
         ]
 

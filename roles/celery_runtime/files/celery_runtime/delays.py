@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from celery import bootsteps
@@ -21,10 +20,8 @@ from celery.worker import state
 from celery.worker.consumer.connection import Connection
 from redis.exceptions import ResponseError
 
-from . import entries
-from .entries import raw
-from .ledger import Ledger
 from .transport import Channel
+from .waiting import delay, lists_of, release
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +34,6 @@ PERIOD = 1.0
 # A worker holds at most so many messages for their time, of so many bytes in sum.
 MOST_HELD = 100
 MOST_BYTES_HELD = 16 * 1024**2
-# So many messages of a list are moved in one step, since Redis serves nobody else meanwhile.
-BATCH = 100
 
 
 def due(message: Any, app: Any) -> float | None:
@@ -84,37 +79,6 @@ def _may_hold(size: int) -> bool:
     return len(held) < MOST_HELD and sum(held) + size <= MOST_BYTES_HELD
 
 
-def waiting(ledger: Ledger, name: str) -> str:
-    """Return the key of the messages of a list that wait for their time."""
-    return ledger._own(f"delayed:{name}")
-
-
-def lists_of(channel: Channel, queues: Iterable[str]) -> list[str]:
-    """Return the lists of some queues: one for each priority, and that of the suspects."""
-    ledger = channel.ledger
-    plain = [f"{ledger.prefix}{channel._q_for_pri(queue, step)}" for queue in queues for step in channel.priority_steps]
-    return [*plain, *(ledger.suspects_of(queue) for queue in queues)]
-
-
-def delay(ledger: Ledger, node: str, tag: str, when: float) -> bool:
-    """Move a message that a node holds to those that wait; return whether the node held it still."""
-    try:
-        holder, name = entries.holder(ledger.client.hget(ledger.holders, raw(tag)) or b"")
-    except entries.Unreadable:
-        return False
-    keys = [ledger.messages, ledger.times, ledger.holders, waiting(ledger, name)]
-    moved = holder == node and bool(ledger._run("delay", keys, raw(tag), node, when))
-    if moved:
-        ledger.fetches.pop(tag, None)
-    return moved
-
-
-def release(ledger: Ledger, lists: list[str], now: float) -> int:
-    """Move up to BATCH messages of each list back that are due soon; return how many those were."""
-    keys = [key for name in lists for key in (waiting(ledger, name), name)]
-    return int(ledger._run("release", keys, now, BATCH))
-
-
 class Delays(bootsteps.StartStopStep):
     """Looks for what is due, for as long as this connection to the broker lasts."""
 
@@ -127,7 +91,9 @@ class Delays(bootsteps.StartStopStep):
             consumer.timer.call_repeatedly(PERIOD, self._release, (channel,))
 
     def _release(self, channel: Channel) -> None:
-        lists = lists_of(channel, channel.active_queues)
+        lists = [
+            name for queue in channel.active_queues for name in lists_of(channel.ledger, channel.lists_of(queue), queue)
+        ]
         until = time.monotonic() + PERIOD / 4
         while lists and release(channel.ledger, lists, time.time()) and time.monotonic() < until:
             pass

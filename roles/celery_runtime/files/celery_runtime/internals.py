@@ -73,12 +73,37 @@ INTERNALS = (
         "worker",
         Override("celery.app.utils:filter_hidden_settings", "conf", ("celery.app.utils:Settings.table",)),
         Use("celery.app.utils:HIDDEN_SETTINGS"),
+        Override("celery.bootsteps:Step.__init__", "self, parent, **kwargs"),
+        Override("celery.bootsteps:Step.requires", "", ("celery.bootsteps:Blueprint._firstpass",)),
+        Override("celery.bootsteps:Step.include_if", "self, parent", ("celery.bootsteps:Step._should_include",)),
+        Override("celery.bootsteps:StartStopStep.start", "self, parent", ("celery.bootsteps:Blueprint.start",)),
+        Override("celery.bootsteps:StartStopStep.stop", "self, parent"),
+        Use(f"{REDIS}:Channel._get_publish_topic"),
     ),
     _group(
         "all",
         "flower",
         Override("flower.utils.broker:RedisSocket", "", ("flower.utils.broker:Broker.__new__",)),
         Override("flower.utils.broker:RedisSocket.__init__", "self, broker_url, *args, **kwargs"),
+        Override(f"{REDIS}:Channel._queue_bind", "self, exchange, routing_key, pattern, queue"),
+        Override(f"{REDIS}:Channel._get_queue_expire", "self, args"),
+        Override(f"{REDIS}:Channel._delete", "self, queue, exchange, routing_key, pattern, *args, **kwargs"),
+        Override(f"{REDIS}:Channel._size", "self, queue"),
+        Override(f"{REDIS}:Channel._connparams", "self, [asynchronous]", (f"{REDIS}:Channel._get_pool",)),
+        Override(f"{REDIS}:Channel._fanout_queues", "", (f"{REDIS}:Channel.basic_consume",)),
+        Override(f"{REDIS}:Channel.ack_emulation", "", (f"{REDIS}:Channel.__init__",)),
+        Override(f"{REDIS}:Transport.Channel", "", (f"{VIRTUAL}:Transport.create_channel",)),
+        # By the name that stands in `control_cls`.
+        Override("celery.app.control:Control", ""),
+        Override("celery:Celery.control_cls", "", ("celery:Celery.control",)),
+        Override(
+            "celery.app.control:Control.broadcast",
+            "self, command, [arguments], [destination], [connection], [reply], [timeout], [limit], [callback], [channel], "
+            "[pattern], [matcher], **extra_kwargs",
+            ("celery.app.control:Inspect._request",),
+        ),
+        Override("flower.views.monitor:Metrics.get", "self"),
+        Override("flower.views:BaseHandler.get_current_user", "self"),
         Use("flower.utils.broker:RedisSocket.redis"),
         Use("flower.utils.broker:RedisSocket.username"),
     ),
@@ -103,9 +128,28 @@ INTERNALS = (
         Use(f"{VIRTUAL}:Message._raw"),
         Use("kombu.message:Message._state"),
         Use("celery.worker.state:reserved_requests"),
-        Override("celery.bootsteps:StartStopStep.start", "self, parent", ("celery.bootsteps:Blueprint.start",)),
-        Override("celery.bootsteps:Step.__init__", "self, parent, **kwargs"),
-        Override("celery.bootsteps:Step.requires", "", ("celery.bootsteps:Blueprint._firstpass",)),
+        Override(
+            f"{CONSUMER}.__init__",
+            "self, on_task_request, [init_callback], [hostname], [pool], [app], [timer], [controller], [hub], [amqheartbeat], "
+            "[worker_options], [disable_rate_limits], [initial_prefetch_count], [prefetch_multiplier], **kwargs",
+        ),
+        Override(
+            "celery.worker.worker:WorkController._process_task",
+            "self, req",
+            ("celery.worker.components:Pool.create", "celery.worker.worker:WorkController._process_task_sem"),
+        ),
+        *(
+            Override(
+                f"celery.worker.request:Request.{name}",
+                parameters,
+                ("celery.worker.request:Request.execute_using_pool", "celery.worker.request:create_request_cls"),
+            )
+            for name, parameters in (
+                ("on_accepted", "self, pid, time_accepted"),
+                ("on_timeout", "self, soft, timeout"),
+                ("on_failure", "self, exc_info, [send_failed_event], [return_ok]"),
+            )
+        ),
     ),
     _group(
         "transport",
@@ -124,12 +168,22 @@ INTERNALS = (
         Use(f"{VIRTUAL}:QoS._delivered"),
         Use(f"{VIRTUAL}:QoS._flush"),
         Override(f"{REDIS}:Channel.QoS", "", (f"{VIRTUAL}:Channel.qos",)),
+        Override(f"{REDIS}:Channel.Message", "", (f"{VIRTUAL}:Channel.basic_consume",)),
+        Override(f"{REDIS}:Channel.__init__", "self, *args, **kwargs"),
+        Override("kombu.message:Message.ack", "self, [multiple]", ("kombu.message:Message.ack_log_error",)),
+        Override("kombu.message:Message.reject", "self, [requeue]", ("kombu.message:Message.reject_log_error",)),
+        Override("kombu.message:Message.acknowledged", "self", ("kombu.message:Message.ack",)),
         Override(
             f"{REDIS}:Channel._queue_bind",
             "self, exchange, routing_key, pattern, queue",
             (f"{VIRTUAL}:Channel.queue_bind",),
         ),
         Override(f"{REDIS}:Channel._size", "self, queue", (f"{VIRTUAL}:Channel.queue_declare",)),
+        Override(f"{VIRTUAL}:Channel.basic_get", "self, queue, [no_ack], **kwargs", ("kombu.entity:Queue.get",)),
+        Use(f"{REDIS}:Channel._maybe_update_queues_expire"),
+        Override(f"{REDIS}:Channel.get_table", "self, exchange", (f"{VIRTUAL}:Channel._lookup",)),
+        Override(f"{REDIS}:Channel._purge", "self, queue", (f"{VIRTUAL}:Channel.queue_purge",)),
+        Use(f"{REDIS}:Channel._get_pool"),
         Override(f"{REDIS}:Channel._restore", "self, message, [leftmost]", (f"{REDIS}:Channel._restore_at_beginning",)),
         Override(f"{REDIS}:Channel._connparams", "self, [asynchronous]", (f"{REDIS}:Channel._get_pool",)),
         Override(f"{REDIS}:Channel._brpop_start", "self, [timeout]", (f"{REDIS}:MultiChannelPoller._register_BRPOP",)),
@@ -170,6 +224,11 @@ INTERNALS = (
             "self, connection, loop",
             ("celery.worker.consumer.consumer:Consumer.connect",),
         ),
+        Override(
+            f"{VIRTUAL}:Transport.establish_connection", "self", ("kombu.connection:Connection._establish_connection",)
+        ),
+        Use(f"{VIRTUAL}:Transport._avail_channels"),
+        Use(f"{VIRTUAL}:Transport._callbacks"),
         Use(f"{VIRTUAL}:Transport._deliver"),
         Use("celery.worker.state:scheduled_requests"),
         Use("redis:Connection._sock"),
@@ -182,6 +241,7 @@ INTERNALS = (
             ("redis.connection:AbstractConnection.send_command",),
         ),
         Override("kombu.compression:_decoders", "", ("kombu.compression:get_decoder",)),
+        Override("kombu.serialization:_decode", "", ("kombu.serialization:SerializerRegistry.loads",)),
         # A retry that can't be sent is rejected: what `retries` waits for.
         Override(
             "celery.app.task:Task.retry",

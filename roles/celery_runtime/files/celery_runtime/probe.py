@@ -17,6 +17,7 @@ from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from . import compatibility
+from .alone import complaint
 from .configuration import ConfigurationError, load
 from .overlay import operational
 from .transport import Channel
@@ -93,6 +94,7 @@ def main() -> int:
         problems = differences(app, operational(configuration)) + orphaned_queues(app, configuration.queues)
         if "transport" in configuration.runtime.parts:
             problems += old_broker(app)
+            problems += filter(None, [complaint(app.conf.broker_transport_options)])
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -23,7 +23,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from . import decompression, plain, retries
+from . import alone, decompression, plain, retries, waiting
 from .configuration import Runtime, load
 from .connections import KEEPALIVE, BrokerConnection
 from .direct import DirectGet, decoded
@@ -264,6 +264,21 @@ class Channel(DirectGet, base.Channel):
                 raise
             return self.ledger.count(lists)
 
+    def lists_of(self, queue: str) -> list[str]:
+        """Return the names of a queue's lists, one for each priority."""
+        return [self._q_for_pri(queue, step) for step in self.priority_steps]
+
+    def _purge(self, queue: str) -> int:
+        """Empty a queue, with its suspects and what waits for its time; return how many messages those were."""
+        lists = self.lists_of(queue)
+        purged = waiting.purge(self.ledger, lists, queue)
+        # No transaction: a full Redis refuses those, whatever they do.
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            for name in lists:
+                pipe.llen(name)
+                pipe.delete(name)
+            return purged + sum(pipe.execute()[::2])
+
     def _restore(self, message: Any, leftmost: bool = False) -> None:
         self.qos.restore_by_tag(message.delivery_tag, leftmost=leftmost)
 
@@ -457,3 +472,4 @@ def install() -> None:
     retries.install()
     decompression.install()
     plain.install()
+    alone.install()

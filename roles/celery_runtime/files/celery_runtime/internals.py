@@ -106,6 +106,47 @@ INTERNALS = (
         Override("flower.views:BaseHandler.get_current_user", "self"),
         Use("flower.utils.broker:RedisSocket.redis"),
         Use("flower.utils.broker:RedisSocket.username"),
+        Override("flower.views:BaseHandler.get_current_user", "self"),
+        Override("flower.views.monitor:Metrics.get", "self"),
+        Override("celery.app.control:Control", ""),
+        Override(
+            "celery.app.control:Control.broadcast",
+            "self, command, [arguments], [destination], [connection], [reply], [timeout], [limit], [callback], [channel], "
+            "[pattern], [matcher], **extra_kwargs",
+            ("celery.app.control:Inspect._request", "celery.events.receiver:EventReceiver.wakeup_workers"),
+        ),
+        Use("kombu.transport:TRANSPORT_ALIASES"),
+        Override(f"{REDIS}:Transport.Channel", "", (f"{VIRTUAL}:Transport.create_channel",)),
+        Override(f"{REDIS}:Channel.ack_emulation", "", (f"{REDIS}:Channel.__init__",)),
+        Override(
+            f"{REDIS}:Channel._queue_bind",
+            "self, exchange, routing_key, pattern, queue",
+            (f"{VIRTUAL}:Channel.queue_bind",),
+        ),
+        Override(f"{REDIS}:Channel._fanout_queues", "", (f"{REDIS}:Channel._get_subscribe_topics",)),
+        Override(f"{REDIS}:Channel._get_queue_expire", "self, args", (f"{REDIS}:Channel._new_queue",)),
+        Override(
+            f"{REDIS}:Channel._delete",
+            "self, queue, exchange, routing_key, pattern, *args, **kwargs",
+            (f"{VIRTUAL}:Channel.queue_delete",),
+        ),
+        Override(f"{REDIS}:Channel._size", "self, queue", (f"{VIRTUAL}:Channel.queue_declare",)),
+        Override(f"{REDIS}:Channel._connparams", "self, [asynchronous]", (f"{REDIS}:Channel._get_pool",)),
+        Use(f"{REDIS}:Channel._get_publish_topic"),
+        Use(f"{REDIS}:Channel.conn_or_acquire"),
+    ),
+    _group(
+        "all",
+        "worker",
+        Override("celery.bootsteps:StartStopStep.start", "self, parent", ("celery.bootsteps:Blueprint.start",)),
+        Override("celery.bootsteps:StartStopStep.stop", "self, parent"),
+        Override(
+            "celery.bootsteps:StartStopStep.include_if", "self, parent", ("celery.bootsteps:Step._should_include",)
+        ),
+        Override("celery.bootsteps:Step.requires", "", ("celery.bootsteps:Blueprint._firstpass",)),
+        Use("celery.worker.control:Panel.data"),
+        Use(f"{REDIS}:Channel._get_publish_topic"),
+        Use(f"{REDIS}:Channel.conn_or_acquire"),
     ),
     _group(
         "watchdog transport",

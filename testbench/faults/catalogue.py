@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from testbench.faults import damage
+from testbench.faults import culprits, damage
 from testbench.faults.engine import Fault
 
 # WatchdogSec of the units, and what may pass beyond it until a frozen one works again.
@@ -11,7 +11,12 @@ WATCHDOG = 60.0
 FAULTS = (
     Fault("kill-child", "kill -9 of a child with a task", damage.kill_child),
     Fault("kill-main", "kill -9 of a worker's main process", damage.kill_main),
-    Fault("kill-cgroup", "kill -9 of a whole worker, ten times", damage.kill_cgroup),
+    Fault(
+        "kill-cgroup",
+        "kill -9 of a whole worker, ten times",
+        damage.kill_cgroup,
+        check=damage.outlived_all_kills,
+    ),
     Fault("stop-worker", "worker stopped and started under load", damage.stop_worker, heal=damage.start_workers),
     Fault("freeze-worker", "worker frozen (SIGSTOP)", damage.freeze_worker, WATCHDOG + 60, heal=damage.thaw_workers),
     Fault("kill-redis", "kill -9 of Redis", damage.kill_redis),
@@ -33,11 +38,25 @@ FAULTS = (
     Fault("beat-without-redis", "broker away while runs are due", damage.beat_without_redis, heal=damage.start_redis),
     Fault(
         "killer-task",
-        "a task that kills its worker",
+        "a task that ends its worker, as a fault in native code does",
         damage.killer_task,
         check=damage.killer_is_dead_letter,
         fails=1,
         patience=240,
+    ),
+    Fault(
+        "signalling-task",
+        "a task that sends its worker a SIGKILL",
+        culprits.signalling_task,
+        check=culprits.failed_alone("Operation not permitted"),
+        fails=1,
+    ),
+    Fault(
+        "greedy-task",
+        "a task that takes all its pool's memory",
+        culprits.greedy_task,
+        check=culprits.failed_alone("SIGKILL"),
+        fails=1,
     ),
     Fault("leaking-task", "a task that leaks memory", damage.leaking_task, check=damage.leakers_were_replaced),
     Fault(

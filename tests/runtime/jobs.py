@@ -55,13 +55,6 @@ def note_time() -> None:
     leave(str(time.time()))
 
 
-@app.task
-def kill_worker() -> None:
-    leave("kill")
-    # The main process, and with it all its children: the whole group.
-    os.killpg(os.getpgid(os.getppid()), signal.SIGKILL)
-
-
 @app.task(bind=True, max_retries=None)
 def fail_until(self, path: str) -> None:
     leave("try")
@@ -92,3 +85,64 @@ def hold_here(self, path: str) -> None:
     while not Path(f"{path}-{name}").exists():
         time.sleep(0.05)
     leave(f"end-{name}")
+
+
+class EndsWhoReadsIt(Exception):
+    """As a fault in native code: where the worker's main process unpickles it, that process ends."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(how)
+        self.how = how
+
+    def __reduce__(self):
+        return end_unless, (os.getpid(), self.how)
+
+
+def end(how: str) -> None:
+    if how.startswith("SIG"):
+        signal.signal(signal.Signals[how], signal.SIG_DFL)
+        os.kill(os.getpid(), signal.Signals[how])
+    os._exit(int(how))
+
+
+def end_unless(process: int, how: str) -> EndsWhoReadsIt:
+    if os.getpid() != process:
+        end(how)
+    return EndsWhoReadsIt(how)
+
+
+@app.task
+def end_main_process(how: str) -> None:
+    leave("end")
+    raise EndsWhoReadsIt(how)
+
+
+@app.task(reject_on_worker_lost=True)
+def end_own_process(how: str) -> None:
+    leave("end")
+    end(how)
+
+
+@app.task
+def kill_main_process() -> None:
+    leave("kill")
+    os.kill(os.getppid(), signal.SIGKILL)
+
+
+@app.task
+def signal_in_every_way() -> None:
+    """Leave a line for each way to send a signal: whether it was refused. The signals themselves would do no harm."""
+    from guard_ways import ALLOWED, REFUSED
+
+    for name, way in (REFUSED | ALLOWED).items():
+        try:
+            way(os.getppid())
+        except PermissionError:
+            leave(f"{name}-refused")
+        else:
+            leave(f"{name}-passed")
+
+
+@app.task(reject_on_worker_lost=True)
+def hold_and_be_requeued(name: str) -> None:
+    hold(name)

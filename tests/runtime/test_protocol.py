@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jobs_client
+from celery_runtime.blame import FULL, Loss
 from celery_runtime.ledger import DeadLetter, Ledger
 from celery_runtime.survey import Survey
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -204,9 +205,9 @@ class Protocol(RuleBasedStateMachine):
             worker.gone = other.name
             worker.todo = [held.tag for held in worker.ledger.held(other.name)]
 
-    def put_back(self, worker: Worker, tag: str, lost: str) -> None:
+    def put_back(self, worker: Worker, tag: str, loss: Loss | None) -> None:
         before = self.owner.get(tag)
-        outcome = worker.ledger.restore(tag, lost=lost)
+        outcome = worker.ledger.restore(tag, loss=loss)
         # Something may have happened between the look and the script.
         after = self.owner.get(tag)
         assert bool(outcome) == (before is not None and before == after), (before, after)
@@ -223,7 +224,7 @@ class Protocol(RuleBasedStateMachine):
     def put_one_back(self, index: int, blamed: bool) -> None:
         worker = self.workers[index] if self.workers[index].todo else self.workers[1 - index]
         tag = worker.todo.pop()
-        self.put_back(worker, tag, "killed" if blamed else "")
+        self.put_back(worker, tag, Loss("killed", FULL) if blamed else None)
         if worker.gone and not worker.todo:
             leases = worker.ledger.renew(worker.name)
             worker.ledger.forget(worker.gone, leases.get(worker.gone, b""))
@@ -241,12 +242,12 @@ class Protocol(RuleBasedStateMachine):
                 if event == "settled" and tag in one.mine and self.owns(one, tag):
                     self.settle_one(one, tag)
             if event != "settled":
-                self.put_back(other, tag, "")
+                self.put_back(other, tag, None)
             if event.endswith("again"):
                 self.fetch(1 - index)
 
         worker.ledger.between = happens
-        self.put_back(worker, tag, "killed")
+        self.put_back(worker, tag, Loss("killed", FULL))
         worker.ledger.between = None
 
     @precondition(lambda self: self.owner)
@@ -254,7 +255,7 @@ class Protocol(RuleBasedStateMachine):
     def be_overtaken(self, index: int, number: int, blamed: bool) -> None:
         """A takeover and the heir's fetch, all at once."""
         tag = sorted(self.owner)[number % len(self.owner)]
-        self.put_back(self.workers[index], tag, "killed" if blamed else "")
+        self.put_back(self.workers[index], tag, Loss("killed", FULL) if blamed else None)
         self.fetch(index)
 
     @precondition(lambda self: any(worker.mine for worker in self.workers))
@@ -264,7 +265,7 @@ class Protocol(RuleBasedStateMachine):
         worker, other = self.workers[index], self.workers[1 - index]
         tag = worker.pick(number)
         if self.owns(worker, tag):
-            self.put_back(other, tag, "")
+            self.put_back(other, tag, None)
             if (taken := self.take(other)) and taken not in other.mine:
                 other.mine.append(taken)
         self.say(how, worker, number)
@@ -275,7 +276,7 @@ class Protocol(RuleBasedStateMachine):
         tag = sorted(self.owner)[number % len(self.owner)]
         for _ in range(LIMIT):
             if tag in self.owner:
-                self.put_back(self.workers[index], tag, "killed")
+                self.put_back(self.workers[index], tag, Loss("killed", FULL))
                 self.take(self.workers[1 - index])
 
     @rule(index=WORKERS)
@@ -290,16 +291,16 @@ class Protocol(RuleBasedStateMachine):
         found = worker.survey.look(worker.ledger, worker.name, leases, known, set())
         for tag in found.tags:
             self.met["what never arrived"] += 1
-            self.put_back(worker, tag, "")
+            self.put_back(worker, tag, None)
         for node in found.nodes:
             for held in worker.ledger.held(node):
-                self.put_back(worker, held.tag, "gone")
+                self.put_back(worker, held.tag, Loss("gone", FULL))
 
     @rule(number=PICK)
     def the_visibility_timeout_strikes(self, number: int) -> None:
         if self.owner:
             tag = sorted(self.owner)[number % len(self.owner)]
-            self.put_back(self.workers[0], tag, "")
+            self.put_back(self.workers[0], tag, None)
 
     @rule(number=PICK)
     def requeue(self, number: int) -> None:
@@ -341,7 +342,7 @@ class Protocol(RuleBasedStateMachine):
             self.crash_and_start(index)
             worker = self.workers[index]
             while worker.todo:
-                self.put_back(worker, worker.todo.pop(), "")
+                self.put_back(worker, worker.todo.pop(), None)
         assert self.owner == {}
         worker = self.workers[0]
         while tag := self.take(worker):

@@ -9,6 +9,8 @@ from typing import Any
 import jobs_client
 import pytest
 from celery import Celery as App
+from celery_runtime import evidence
+from celery_runtime.blame import FULL, Loss
 from celery_runtime.ledger import DeadLetter, Ledger
 from celery_runtime.redelivery import put_back
 from conftest import wait_for
@@ -142,7 +144,7 @@ def test_a_tag_that_was_recorded_and_is_no_text_comes_back_as_it_is(server: Any)
     body = json.dumps(message("TAG")).encode().replace(b"TAG", b"\xff")
     server.client.hset("unacked", b"\xff", b"[" + body + b', "", "low"]')
     server.client.hset(f"{OWN}holders", b"\xff", json.dumps(["gone@test", "low"]))
-    put_back(app(), ledger, "gone@test", "its worker was gone", set())
+    put_back(app(), ledger, "gone@test", evidence.GONE, set())
     assert ledger.held("gone@test") == []
     assert server.client.llen("low") + len(ledger.dead_letters()) == 1
 
@@ -151,7 +153,7 @@ def test_a_second_dead_letter_under_one_id_takes_no_place(server: Any) -> None:
     ledger = Ledger(server.client, limit=1)
     for tag in ("a", "b"):
         jobs_client.record(ledger, "one@test", tag, "low", id="same")
-        assert isinstance(ledger.restore(tag, lost="killed"), DeadLetter)
+        assert isinstance(ledger.restore(tag, loss=Loss("killed", FULL)), DeadLetter)
     first, second = ledger.dead_letters()
     assert (first.id, first.task_id, second.task_id) == ("same", "same", "same")
     assert second.id.startswith("same~")
@@ -229,8 +231,8 @@ def test_whatever_is_written_into_it_good_messages_come_back(server: Any, garbag
         else:
             client.hset(key, field, value)
     leases = ledger.renew("one@test")
-    put_back(app(), ledger, "one@test", "its worker ended while it ran", set())
-    put_back(app(), ledger, "gone@test", "its worker was gone", set())
+    put_back(app(), ledger, "one@test", evidence.GONE, set())
+    put_back(app(), ledger, "gone@test", evidence.GONE, set())
     for node, count in leases.items():
         ledger.forget(node, count)
     for letter in ledger.dead_letters():

@@ -6,8 +6,10 @@ import time
 from typing import Any
 
 import jobs_client
+from celery_runtime.blame import Loss
+from celery_runtime.evidence import End
 from celery_runtime.ledger import Ledger
-from celery_runtime.redelivery import Observation
+from celery_runtime.redelivery import Observation, put_back
 from conftest import wait_for
 
 
@@ -88,24 +90,6 @@ def test_a_task_that_ends_while_the_broker_is_away_is_not_done_again(celery: Any
     assert celery.effects().count("begin-one") == 1
 
 
-def test_a_message_that_kills_its_worker_becomes_a_dead_letter(celery: Any, server: Any) -> None:
-    celery.send("kill_worker", task_id="killer")
-    for _ in range(celery.runtime["delivery_limit"]):
-        celery.spawn().wait(120)
-    celery.worker()
-    celery.send("note", "alive")
-    done(celery, ["alive"])
-    assert celery.effects().count("kill") == 3
-    listed = celery.run("dead-letters", "list")
-    assert "killer" in listed
-    assert "jobs.kill_worker" in listed
-    shown = celery.run("dead-letters", "show", "killer")
-    assert shown.count("its worker ended while it ran") == 3
-    assert "one@test" in shown
-    assert "dropped 1" in celery.run("dead-letters", "drop", "killer")
-    assert "killer" not in celery.run("dead-letters", "list")
-
-
 def test_a_dead_letter_can_be_requeued(celery: Any, server: Any) -> None:
     celery.send("note", "again", task_id="letter")
     raw = server.client.rpop("low").decode()
@@ -116,24 +100,6 @@ def test_a_dead_letter_can_be_requeued(celery: Any, server: Any) -> None:
     assert "requeued 1" in celery.run("dead-letters", "requeue", "letter")
     done(celery, ["again"])
     assert celery.run("dead-letters", "list").strip() == "no dead letters"
-
-
-def test_innocent_neighbours_of_a_killer_are_done(celery: Any, server: Any) -> None:
-    for number in range(3):
-        celery.send("note", f"n{number}", 2)
-    celery.send("kill_worker", task_id="killer")
-    for _ in range(12):
-        process = celery.spawn(concurrency=4)
-        wait_for(
-            lambda one=process: (
-                one.poll() is not None or server.client.hexists("celery_runtime:dead_letters", "killer")
-            ),
-            "end",
-        )
-        if process.poll() is None:
-            break
-    done(celery, [f"n{number}" for number in range(3)])
-    assert server.client.hkeys("celery_runtime:dead_letters") == [b"killer"]
 
 
 def test_a_warm_stop_ends_what_runs_and_puts_back_the_rest(celery: Any, server: Any) -> None:
@@ -205,8 +171,8 @@ def test_only_what_was_not_settled_is_restored_and_only_once(server: Any) -> Non
     (held,) = ledger.held("one@test")
     assert (held.tag, held.list) == ("tag", "low")
     assert ledger.held("two@test") == []
-    assert ledger.restore("tag", lost="gone") is True
-    assert ledger.restore("tag", lost="gone") is False
+    assert ledger.restore("tag", loss=Loss("gone")) is True
+    assert ledger.restore("tag", loss=Loss("gone")) is False
     assert server.client.llen("low") == 1
     assert json.loads(server.client.lindex("low", 0))["headers"]["redelivered"] is True
 
@@ -214,8 +180,10 @@ def test_only_what_was_not_settled_is_restored_and_only_once(server: Any) -> Non
 def test_a_message_that_waits_for_its_time_is_not_blamed(server: Any) -> None:
     ledger = Ledger(server.client, limit=1)
     jobs_client.record(ledger, "one@test", "tag", "low", eta="2999-01-01T00:00:00+00:00")
-    assert ledger.restore("tag", lost="gone") is True
+    put_back(None, ledger, "one@test", End("it ended", inside=True), set())
+    assert server.client.llen("low") == 1
     assert ledger.dead_letters() == []
+    assert server.client.hlen("celery_runtime:losses") == 0
 
 
 def test_a_lease_that_was_renewed_is_not_forgotten(server: Any) -> None:

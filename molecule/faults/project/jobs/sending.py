@@ -4,7 +4,18 @@ from typing import Any
 
 from . import tasks
 
-TASKS = {task.name: task for task in (tasks.work, tasks.leak, tasks.kill_worker, tasks.overrun)}
+TASKS = {
+    task.name: task
+    for task in (
+        tasks.work,
+        tasks.wait_for_gate,
+        tasks.leak,
+        tasks.kill_worker,
+        tasks.signal_worker,
+        tasks.take_memory,
+        tasks.overrun,
+    )
+}
 
 
 def send(job: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import signal
 import time
 
 from celery import Task, shared_task
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import Reject, SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError, transaction
 
 from .models import Delivery, Done, Effect
@@ -44,11 +44,36 @@ def finish(task: Task, job: str) -> None:
             Effect.objects.create(job=job, node=task.request.hostname or "", at=time.time())
 
 
+def end_unless(process: int) -> "EndsWhoReadsIt":
+    """End this process, unless it is the one that the object comes from."""
+    if os.getpid() != process:
+        os._exit(70)
+    return EndsWhoReadsIt()
+
+
+class EndsWhoReadsIt:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return end_unless, (os.getpid(),)
+
+
 @shared_task(bind=True, name="jobs.work", **RETRIED)
 def work(self: Task, job: str, seconds: float = 0) -> str:
     """Do a job that takes some seconds."""
     begin(self, job)
     time.sleep(seconds)
+    finish(self, job)
+    return job
+
+
+@shared_task(bind=True, name="jobs.wait_for_gate", **RETRIED)
+def wait_for_gate(self: Task, job: str, seconds: float = 0) -> str:
+    """Do a job that takes as long as somebody else wants."""
+    begin(self, job)
+    time.sleep(seconds)
+    while not Done.objects.filter(job=f"{job}-may-end").exists():
+        time.sleep(0.1)
     finish(self, job)
     return job
 
@@ -66,12 +91,29 @@ def leak(self: Task, job: str, seconds: float = 0) -> str:
 
 @shared_task(bind=True, name="jobs.kill_worker", **RETRIED)
 def kill_worker(self: Task, job: str, seconds: float = 0) -> str:
-    """Kill the worker's main process, as a fault in a library's native code or the kernel would."""
+    """End the worker's main process, as a fault in a library's native code would: where that process reads what became of the task."""
+    begin(self, job)
+    time.sleep(seconds)
+    raise Reject(EndsWhoReadsIt())
+
+
+@shared_task(bind=True, name="jobs.signal_worker", **RETRIED)
+def signal_worker(self: Task, job: str, seconds: float = 0) -> str:
+    """Send the worker's main process a SIGKILL."""
     begin(self, job)
     time.sleep(seconds)
     os.kill(os.getppid(), signal.SIGKILL)
-    time.sleep(60)
     return job
+
+
+@shared_task(bind=True, name="jobs.take_memory", **{**RETRIED, "max_retries": 1})
+def take_memory(self: Task, job: str, seconds: float = 0) -> str:
+    """Take memory until the kernel ends it."""
+    begin(self, job)
+    time.sleep(seconds)
+    taken = []
+    while True:
+        taken.append(bytearray(os.urandom(4096)) * (16 * 256))
 
 
 @shared_task(bind=True, name="jobs.overrun", soft_time_limit=2, time_limit=4, **RETRIED)

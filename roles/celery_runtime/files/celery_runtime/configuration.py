@@ -21,7 +21,7 @@ class Runtime:
 
     Attributes:
         parts: the parts that are on (see `celery_runtime.parts`); none of them leaves Celery as it is.
-        delivery_limit: how often a message may take its worker down before it becomes a dead letter; 0 for no limit.
+        delivery_limit: how often a message may take its worker down before it becomes a dead letter (see `blame`); 0 for no limit.
         lease_seconds: for how long a worker may give no sign before others take over what it holds (s).
         message_max_bytes: size from which on a message becomes a dead letter unread; 0 for no limit.
         publish_timeout: for how long a process that is no Celery command, such as a web request, waits for the broker (s).

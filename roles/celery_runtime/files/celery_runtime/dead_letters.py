@@ -11,6 +11,7 @@ import click
 from celery.bin.base import CeleryCommand, handle_preload_options
 from redis.exceptions import ResponseError
 
+from .blame import points
 from .entries import shown
 from .ledger import DeadLetter, Ledger
 from .transport import Channel
@@ -90,7 +91,8 @@ def show(context: click.Context, id_: str) -> None:
         (letter,) = _chosen(ledger, (id_,), everything=False)
     click.echo(f"id     {shown(letter.id)}\ntask   {letter.task or '-'}\nqueue  {shown(letter.list) or '-'}")
     for event in letter.story:
-        click.echo(f"       {_when(event['at'])}  {shown(event['node']) or '-'}  {shown(event['reason'])}")
+        counts = f" (counts {points([event]):g})" if "points" in event else ""
+        click.echo(f"       {_when(event['at'])}  {shown(event['node']) or '-'}  {shown(event['reason'])}{counts}")
     # It goes to a terminal: nothing in it may be an order to that.
     click.echo("".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in letter.message))
 

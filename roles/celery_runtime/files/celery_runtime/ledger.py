@@ -22,6 +22,7 @@ from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from . import entries
+from .blame import Loss, is_suspect, points
 from .entries import Unreadable, raw, shown, text
 from .envelope import check_outside, describe, is_text
 from .identity import identity
@@ -35,8 +36,8 @@ NAMESPACE = "celery_runtime:"
 SEPARATOR = "\x06\x16"
 # For how long kombu holds its lock at most (`unacked_mutex_expire`, s).
 MUTEX_SECONDS = 300
-# From this many losses a message is a suspect: it runs beside no other suspect of its worker.
-SUSPECT_LOSSES = 2
+# Where no limit ends a message's story, so much of it is kept, the newest.
+STORY = 100
 
 
 @cache
@@ -71,7 +72,7 @@ class DeadLetter:
         id: the task's id, or `unreadable-` and a checksum; with `~` and a checksum behind it where another has that id.
         list: the queue that it came from; empty where that isn't known.
         message: the message as it was.
-        story: what happened to it, oldest first: `at` (s since 1970), `node`, `reason`.
+        story: what happened to it, oldest first: `at` (s since 1970), `node`, `reason`, and `points` for the loss of a worker.
     """
 
     id: str
@@ -96,7 +97,7 @@ class Ledger:
     Args:
         client: a client of the broker's database.
         prefix: kombu's `global_keyprefix`.
-        limit: losses after which a message becomes a dead letter; 0 for no limit.
+        limit: points (see `blame`) from which on a message becomes a dead letter; 0 for no limit.
         most_bytes: size from which on a message becomes a dead letter unread; 0 for no limit.
         fetches: when each message that this process holds was fetched, by tag (s since 1970): what tells this fetch of it from another.
 
@@ -151,6 +152,11 @@ class Ledger:
         return self._own("leases")
 
     @cached_property
+    def starts(self) -> str:
+        """Key of the nodes' starts: which process of a node fetched last (see `evidence`)."""
+        return self._own("starts")
+
+    @cached_property
     def dead(self) -> str:
         """Key of the dead letters by id."""
         return self._own("dead_letters")
@@ -200,7 +206,7 @@ class Ledger:
             lists: lists to look at, besides the keys of the record; none whose name was read in the record.
         """
         own = {self.times: "zset"} | dict.fromkeys(
-            (self.messages, self.holders, self.losses, self.suspects, self.leases, self.dead), "hash"
+            (self.messages, self.holders, self.losses, self.suspects, self.leases, self.starts, self.dead), "hash"
         )
         moved = []
         for key, kind in (dict.fromkeys(lists, "list") | own).items():
@@ -257,13 +263,34 @@ class Ledger:
 
         return {tag: at or 0.0 for tag, at in zip(tags, self._ask(look), strict=True)}
 
-    def restore(self, tag: str, first: bool = True, lost: str = "", own: bool = False) -> DeadLetter | bool | None:
+    def started(self, tags: list[str]) -> set[str]:
+        """Return which of these held messages may have been running."""
+
+        def look() -> list[bytes | None]:
+            with self.client.pipeline(transaction=False) as pipe:
+                for tag in tags:
+                    pipe.hget(self.messages, raw(tag))
+                return pipe.execute()
+
+        found = set()
+        for tag, record in zip(tags, self._ask(look), strict=True):
+            try:
+                if record is not None and _was_started(json.loads(record)[0]):
+                    found.add(tag)
+            except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+                # It becomes a dead letter as it is restored.
+                continue
+        return found
+
+    def restore(
+        self, tag: str, first: bool = True, loss: Loss | None = None, own: bool = False
+    ) -> DeadLetter | bool | None:
         """Put a message back where it came from.
 
         Args:
             tag: the message's delivery tag.
             first: whether it is the next that a worker takes, or the last.
-            lost: what took its worker away, which counts against the delivery limit; empty for what doesn't count.
+            loss: what counts against the delivery limit; None for nothing.
             own: whether it has to be the caller's still.
 
         Returns:
@@ -294,9 +321,11 @@ class Ledger:
         except Exception as error:
             return self._bury(tag, original(record), f"unreadable: {describe(error)}", seen.at) or False
         story = self._story(tag, seen.losses)
-        if lost and _was_started(message):
-            story.append({"at": time.time(), "node": node, "reason": lost})
-        letter = self._letter(message, name, story) if self.limit and len(story) >= self.limit and lost else None
+        if loss:
+            event = {"at": time.time(), "node": node, "reason": loss.reason, "points": loss.points}
+            story.append(event | ({"suspect": True} if loss.suspect else {}))
+            story = story if self.limit else story[-STORY:]
+        letter = self._letter(message, name, story) if self.limit and loss and points(story) >= self.limit else None
         _mark_redelivered(message)
         moved = self._moved(
             [self.messages, self.times, self.holders, self.losses, self.dead, self._target(name, story)],
@@ -374,14 +403,13 @@ class Ledger:
             return []
 
     def _target(self, name: str, story: list[Any]) -> str:
-        if not self.limit or len(story) < SUSPECT_LOSSES:
+        if not self.limit or not is_suspect(story):
             return name
         return self.suspects_of(self._queue(name))
 
     def _queue(self, name: str) -> str:
         """Return the queue of a list, which may be one of its priorities or that of its suspects."""
-        waiting = self.suspects_of("")
-        queue = name.removeprefix(waiting) if name.startswith(waiting) else name.removeprefix(self.prefix)
+        queue = name.removeprefix(self.suspects_of("") if self.is_of_suspects(name) else self.prefix)
         return queue.split(SEPARATOR)[0]
 
     def _letter(self, message: dict[str, Any], name: str, story: list[dict[str, Any]]) -> DeadLetter:
@@ -396,6 +424,19 @@ class Ledger:
             for name in lists:
                 pipe.llen(name)
             return sum(pipe.execute())
+
+    def is_of_suspects(self, name: str) -> bool:
+        """Tell whether a list is one of suspects."""
+        return name.startswith(self.suspects_of(""))
+
+    def begin(self, node: str, start: str) -> None:
+        """Write down which process fetches for a node from now on, however full Redis is."""
+        self._run("begin", [self.starts], raw(node), start)
+
+    def begun(self, node: str) -> bytes | None:
+        """Return which process fetched for a node last."""
+        found: bytes | None = self._ask(lambda: self.client.hget(self.starts, raw(node)))
+        return found
 
     def renew(self, node: str) -> dict[str, bytes]:
         """Count a node's lease up; return every node's. Of a count only matters whether it moves."""
@@ -413,7 +454,7 @@ class Ledger:
 
     def forget(self, node: str, seen: bytes) -> None:
         """Remove a lease, unless it was renewed since it was seen."""
-        self._run("forget", [self.leases], raw(node), seen)
+        self._run("forget", [self.leases, self.starts], raw(node), seen)
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return all dead letters, those that came last at the end; before them, with no list to go back to, what is none."""

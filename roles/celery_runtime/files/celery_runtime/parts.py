@@ -15,7 +15,7 @@ from .configuration import ConfigurationError, Runtime
 OF_FLOWER = {"result_backend": "disabled"}
 
 # In the order in which they are installed.
-PARTS = ("watchdog", "transport", "limits", "results", "database", "memory", "beat", "signing")
+PARTS = ("watchdog", "transport", "guard", "limits", "results", "database", "memory", "beat", "signing")
 
 
 def _modules(runtime: Runtime) -> list[Any]:

@@ -20,8 +20,11 @@ from celery.worker import state
 from celery.worker.consumer.connection import Connection
 from redis.exceptions import RedisError
 
+from . import evidence, lost_children
+from .blame import judge, points
 from .configuration import load
 from .entries import shown
+from .evidence import End
 from .ledger import DeadLetter, Ledger
 from .survey import Survey
 from .transport import Channel, settle
@@ -59,6 +62,7 @@ class Redelivery(bootsteps.StartStopStep):
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
+        lost_children.install()
         self._was_started = False
 
     def start(self, consumer: Any) -> None:
@@ -74,8 +78,10 @@ class Redelivery(bootsteps.StartStopStep):
         settle_what_is_left(channel)
         # The lease comes first: whoever holds something has one.
         channel.ledger.renew(channel.node)
-        lost = "" if self._was_started else "its worker ended while it ran"
-        put_back(consumer.app, channel.ledger, channel.node, lost, running())
+        end = None if self._was_started else evidence.last(channel.ledger, channel.node)
+        put_back(consumer.app, channel.ledger, channel.node, end, running())
+        if not self._was_started:
+            evidence.begin(channel.ledger, channel.node)
         self._was_started = True
         consumer.timer.call_repeatedly(RENEWAL, self._renew, (consumer.app, channel))
 
@@ -91,7 +97,7 @@ class Redelivery(bootsteps.StartStopStep):
                 shown(node),
                 self._observation.lease_seconds,
             )
-            put_back(app, channel.ledger, node, "its worker was gone", set())
+            put_back(app, channel.ledger, node, evidence.GONE, set())
             channel.ledger.forget(node, count)
         if self._survey.is_due(now):
             self._look_around(app, channel, set(leases))
@@ -108,7 +114,7 @@ class Redelivery(bootsteps.StartStopStep):
                 logger.warning("the message %s was fetched and never arrived; it was put back", shown(tag))
         for node in found.nodes:
             logger.warning("%s holds messages and has no lease; they are taken over", shown(node))
-            put_back(app, channel.ledger, node, "its worker was gone", set())
+            put_back(app, channel.ledger, node, evidence.GONE, set())
 
 
 def running() -> set[str]:
@@ -123,22 +129,27 @@ def settle_what_is_left(channel: Channel) -> None:
         Channel.unsettled.pop(tag, None)
 
 
-def put_back(app: Any, ledger: Ledger, node: str, lost: str, running: set[str]) -> None:
+def put_back(app: Any, ledger: Ledger, node: str, end: End | None, running: set[str]) -> None:
     """Put back what a node holds and doesn't run.
 
     Args:
         app: the Celery app, whose result backend learns of dead letters.
         ledger: the record.
         node: the node's name.
-        lost: what took the node away, which counts against the delivery limit; empty where nothing did.
+        end: how the node's process ended; None where it lives.
         running: delivery tags of tasks that the node runs.
     """
     count = 0
-    for held in ledger.held(node):
-        if held.tag in running:
-            continue
+    idle = [held for held in ledger.held(node) if held.tag not in running]
+    losses = {}
+    if end and idle:
+        ran = ledger.started([held.tag for held in idle])
+        losses = judge(end, ran, {held.tag for held in idle if held.tag in ran and ledger.is_of_suspects(held.list)})
+        for tag, loss in losses.items():
+            logger.warning("the message %s lost its worker (counts %g): %s", shown(tag), loss.points, loss.reason)
+    for held in idle:
         try:
-            outcome = ledger.restore(held.tag, lost=lost)
+            outcome = ledger.restore(held.tag, loss=losses.get(held.tag))
         except Exception as error:
             if isinstance(error, RedisError):
                 raise
@@ -158,7 +169,10 @@ def bury(app: Any, letter: DeadLetter) -> None:
     if reason.startswith("unreadable: "):
         error: Exception = InvalidTaskError(f"moved to the dead letters: {reason}")
     else:
-        error = WorkerLostError(f"moved to the dead letters: its worker ended {len(letter.story)} times while it ran")
+        error = WorkerLostError(
+            f"moved to the dead letters: its worker ended {len(letter.story)} times while it ran, "
+            f"which counts {points(letter.story):g}; at last: {reason}"
+        )
     logger.error("task %s[%s] was %s", letter.task, letter.task_id or letter.id, error)
     if not letter.task_id:
         return

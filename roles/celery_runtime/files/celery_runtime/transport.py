@@ -24,6 +24,7 @@ from redis.exceptions import OutOfMemoryError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from . import alone, decompression, plain, retries, waiting
+from .blame import Loss
 from .configuration import Runtime, load
 from .connections import KEEPALIVE, BrokerConnection
 from .direct import DirectGet, decoded
@@ -102,6 +103,8 @@ class QoS(base.QoS):
         self._settle(delivery_tag, requeue)
 
     def _settle(self, tag: str, requeue: bool) -> None:
+        if not requeue:
+            Channel.lost.pop(tag, None)
         if Channel.unsettled:
             # The broker was away a moment ago, and each attempt may take a whole timeout: see `redelivery`.
             Channel.unsettled[tag] = requeue
@@ -125,7 +128,8 @@ class QoS(base.QoS):
         """Put a message back into its queue: as the next to be taken, or as the last; with `own` if it still is this process's."""
         tag = text(tag) if isinstance(tag, bytes) else tag
         ledger = self.channel.alive().ledger
-        outcome = ledger.restore(tag, first=not leftmost, own=own)
+        outcome = ledger.restore(tag, first=not leftmost, own=own, loss=Channel.lost.get(tag))
+        Channel.lost.pop(tag, None)
         if outcome is None:
             # No worker of ours fetched it.
             try:
@@ -182,6 +186,8 @@ class Channel(DirectGet, base.Channel):
     current: ClassVar[Channel | None] = None
     # What the broker could not be told yet: tag, and whether to requeue.
     unsettled: ClassVar[dict[str, bool]] = {}
+    # Messages whose child was lost, until the broker knows: see `lost_children`.
+    lost: ClassVar[dict[str, Loss]] = {}
 
     # When the messages that this process holds were fetched, by tag: see `ledger`.
     fetches: ClassVar[dict[str, float]] = {}

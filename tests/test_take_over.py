@@ -147,3 +147,10 @@ def test_a_refused_tree_leaves_what_was_there(made: Path) -> None:
     (made / "venv/bad").unlink()
     faults, into = taken(made)
     assert (faults, (into / "src/app/models.py").read_text()) == ([], "x = 2\n")
+
+
+def test_half_a_tree_is_refused(made: Path) -> None:
+    (made / "venv").rename(made / "other")
+    faults, into = taken(made)
+    assert faults == ["venv is missing, or went away"]
+    assert list(into.iterdir()) == []

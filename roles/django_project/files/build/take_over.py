@@ -67,6 +67,8 @@ class Tree:
         parent = os.open(self.source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             self._entry(parent, name, name, into / name, os.fstat(parent).st_dev)
+        except FileNotFoundError:
+            self.fault(name, "is missing, or went away")
         finally:
             os.close(parent)
 

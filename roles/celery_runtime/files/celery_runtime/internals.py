@@ -182,6 +182,43 @@ INTERNALS = (
             ("redis.connection:AbstractConnection.send_command",),
         ),
         Override("kombu.compression:_decoders", "", ("kombu.compression:get_decoder",)),
+        Override("kombu.serialization:_decode", "", ("kombu.serialization:SerializerRegistry.loads",)),
+        Override(f"{VIRTUAL}:Channel.Message", "", (f"{VIRTUAL}:Channel.message_to_python",)),
+        Override("kombu.message:Message.ack", "self, [multiple]", ("kombu.message:Message.ack_log_error",)),
+        Override("kombu.message:Message.reject", "self, [requeue]", ("kombu.message:Message.reject_log_error",)),
+        Override("kombu.message:Message.acknowledged", "self", ("kombu.message:Message.ack",)),
+        Override(
+            f"{CONSUMER}.__init__",
+            "self, on_task_request, [init_callback], [hostname], [pool], [app], [timer], [controller], [hub], [amqheartbeat], "
+            "[worker_options], [disable_rate_limits], [initial_prefetch_count], [prefetch_multiplier], **kwargs",
+        ),
+        # What `containment` stands around, and what it puts in order behind an error.
+        Override(
+            "celery.worker.worker:WorkController._process_task",
+            "self, req",
+            ("celery.worker.components:Pool.create", "celery.worker.worker:WorkController._process_task_sem"),
+        ),
+        Override(
+            "celery.worker.request:Request.on_accepted",
+            "self, pid, time_accepted",
+            ("celery.worker.request:Request.execute_using_pool",),
+        ),
+        Override(
+            "celery.worker.request:Request.on_timeout",
+            "self, soft, timeout",
+            ("celery.worker.request:Request.execute_using_pool",),
+        ),
+        Override(
+            "celery.worker.request:Request.on_failure",
+            "self, exc_info, [send_failed_event], [return_ok]",
+            ("celery.worker.request:Request.execute_using_pool",),
+        ),
+        Use("celery.worker.request:Request.acknowledged"),
+        Use("celery.worker.request:Request.message"),
+        Use("celery.worker.state:task_ready"),
+        Use("celery.concurrency.prefork:TaskPool._pool"),
+        Use("billiard.pool:Pool._cache"),
+        Use("celery.utils.time:maybe_iso8601"),
         # A retry that can't be sent is rejected: what `retries` waits for.
         Override(
             "celery.app.task:Task.retry",

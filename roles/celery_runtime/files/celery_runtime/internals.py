@@ -283,6 +283,28 @@ INTERNALS = (
         ),
         Override("kombu.compression:_decoders", "", ("kombu.compression:get_decoder",)),
         Override("kombu.serialization:_decode", "", ("kombu.serialization:SerializerRegistry.loads",)),
+        Override(f"{VIRTUAL}:Channel.Message", "", (f"{VIRTUAL}:Channel.message_to_python",)),
+        Override(
+            "celery.worker.request:Request.on_accepted",
+            "self, pid, time_accepted",
+            ("celery.worker.request:Request.execute_using_pool",),
+        ),
+        Override(
+            "celery.worker.request:Request.on_timeout",
+            "self, soft, timeout",
+            ("celery.worker.request:Request.execute_using_pool",),
+        ),
+        Override(
+            "celery.worker.request:Request.on_failure",
+            "self, exc_info, [send_failed_event], [return_ok]",
+            ("celery.worker.request:Request.execute_using_pool",),
+        ),
+        Use("celery.worker.request:Request.acknowledged"),
+        Use("celery.worker.request:Request.message"),
+        Use("celery.worker.state:task_ready"),
+        Use("celery.concurrency.prefork:TaskPool._pool"),
+        Use("billiard.pool:Pool._cache"),
+        Use("celery.utils.time:maybe_iso8601"),
         # A retry that can't be sent is rejected: what `retries` waits for.
         Override(
             "celery.app.task:Task.retry",

@@ -1,6 +1,6 @@
 """Ask this host's own front as several clients would, whatever the spelling of the path.
 
-The argument is JSON: name, method, paths and how often to ask each (count), login (right, wrong or none), http (1 or 2), and sources
+The argument is JSON: name, method, paths and how often to ask each (count), login (right, wrong, none, or in turn), http (1 or 2), and sources
 (addresses of this host to ask from, in turn). Prints how often which status came, and how many seconds it took.
 """
 
@@ -41,8 +41,11 @@ def connect(source: str, protocol: str) -> ssl.SSLSocket:
     return context.wrap_socket(link, server_hostname="localhost")
 
 
-def head(path: str) -> bytes:
+def head(path: str, number: int) -> bytes:
     """Return a request of HTTP/1.1 with the path as it is."""
+    if asked["login"] == "in turn":
+        login = LOGINS["right" if number % 2 else "wrong"]
+        asked["headers"] = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
     lines = [f"{asked['method']} {path} HTTP/1.1", f"Host: {asked['name']}", "Content-Length: 0"]
     return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in asked["headers"].items()), "", ""]).encode()
 
@@ -50,11 +53,11 @@ def head(path: str) -> bytes:
 def one_by_one(source: str, paths: list[str]) -> list[int]:
     """Ask on one connection, and on another when it is closed."""
     statuses, link, stream = [], None, None
-    for path in paths:
+    for number, path in enumerate(paths):
         if link is None:
             link = connect(source, "http/1.1")
             stream = link.makefile("rb")
-        link.sendall(head(path))
+        link.sendall(head(path, number))
         statuses.append(int(stream.readline().split()[1]))
         fields = {}
         while (line := stream.readline().strip().lower()) != b"":

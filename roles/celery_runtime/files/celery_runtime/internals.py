@@ -284,21 +284,6 @@ INTERNALS = (
         Override("kombu.compression:_decoders", "", ("kombu.compression:get_decoder",)),
         Override("kombu.serialization:_decode", "", ("kombu.serialization:SerializerRegistry.loads",)),
         Override(f"{VIRTUAL}:Channel.Message", "", (f"{VIRTUAL}:Channel.message_to_python",)),
-        Override(
-            "celery.worker.request:Request.on_accepted",
-            "self, pid, time_accepted",
-            ("celery.worker.request:Request.execute_using_pool",),
-        ),
-        Override(
-            "celery.worker.request:Request.on_timeout",
-            "self, soft, timeout",
-            ("celery.worker.request:Request.execute_using_pool",),
-        ),
-        Override(
-            "celery.worker.request:Request.on_failure",
-            "self, exc_info, [send_failed_event], [return_ok]",
-            ("celery.worker.request:Request.execute_using_pool",),
-        ),
         Use("celery.worker.request:Request.acknowledged"),
         Use("celery.worker.request:Request.message"),
         Use("celery.worker.state:task_ready"),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from molecule.interpolation import Interpolator, TemplateWithDefaults
 
 from testbench import hosts, image, inventory, kernel, podman, remote, runner, seed
 from testbench.console import Problem, Steps, duration
@@ -344,6 +345,18 @@ def test_every_scenario_is_a_step_and_the_shared_folder_is_none(tmp_path: Path) 
     names = [step.name for step in runner.steps(tmp_path)]
     assert names[:4] == ["lint", "host-free tests", "sample project's tests", "runtime's tests"]
     assert names[4:] == ["molecule bad_input", "molecule default"]
+
+
+# Molecule hands each to pytest as a text, and at a number it ends after the hosts were made, before the first test.
+@pytest.mark.parametrize(
+    "path",
+    [podman.ROOT / ".config/molecule/config.yml", *sorted(podman.ROOT.glob("molecule/*/molecule.yml"))],
+    ids=lambda path: path.parent.name,
+)
+def test_the_options_of_a_scenarios_tests_are_texts(path: Path) -> None:
+    config = yaml.safe_load(Interpolator(TemplateWithDefaults, {"TEST_SEED": "1"}).interpolate(path.read_text()))
+    options = config.get("verifier", {}).get("options", {})
+    assert {name: value for name, value in options.items() if not isinstance(value, str | bool)} == {}
 
 
 @pytest.mark.parametrize(("status", "expected"), [("true", 0), ("false", 1)])

@@ -93,7 +93,7 @@ def rotation(folder: Path, vault: Any) -> Rotation:
     ]
     # What a user may have in the environment while looking for a fault.
     environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=400)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=1500)
     return Rotation(done.stdout + done.stderr, before | after, done.returncode)
 
 

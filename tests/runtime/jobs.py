@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from celery import Celery
+from celery import Celery, signals
 from celery_runtime import parts
 from celery_runtime.configuration import load
 from celery_runtime.overlay import operational
@@ -26,6 +26,18 @@ app.conf.update(
     broker_transport_options={"visibility_timeout": 7200, "socket_timeout": 5, "socket_connect_timeout": 2},
 )
 app.conf.update(operational(configuration))
+
+
+if "KILL_AT_HEARTBEAT" in os.environ:
+    # The broker goes in the moment in which a heartbeat is due.
+    @signals.heartbeat_sent.connect(weak=False)
+    def kill(**_: object) -> None:
+        heartbeats.append(time.monotonic())
+        if len(heartbeats) == 3:
+            os.kill(int(os.environ["KILL_AT_HEARTBEAT"]), signal.SIGKILL)
+            time.sleep(0.5)
+
+    heartbeats: list[float] = []
 
 
 def leave(line: str) -> None:

@@ -96,6 +96,13 @@ def test_signs_of_life_go_on_while_redis_is_frozen(celery: Any, server: Any, tmp
     assert len(celery.effects()) == 8
 
 
+def test_a_heartbeat_that_is_due_when_the_broker_goes_holds_nothing_up(celery: Any, server: Any) -> None:
+    assert server.process is not None
+    worker = celery.worker(options="--task-events", KILL_AT_HEARTBEAT=str(server.process.pid))
+    wait_for(lambda: "Cannot connect to redis" in celery.log(), "it looks for the broker")
+    celery.stop(worker)
+
+
 def test_a_frozen_worker_gives_no_sign(celery: Any, manager: Manager) -> None:
     worker = celery.worker(**manager.environment)
     wait_for(lambda: manager.said("WATCHDOG=1"), "signs of life")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
 from typing import Any
 
 import attack
@@ -42,6 +44,14 @@ def test_each_attempt_is_stopped(seen: dict[str, Any]) -> None:
     outcomes = seen["try_all"]["result"]
     assert len(outcomes) >= 90
     assert {name: outcome for name, outcome in outcomes.items() if outcome not in REFUSALS} == {}
+
+
+def test_what_is_tried_to_be_read_is_there(hosts: dict[str, Any]) -> None:
+    folder = Path(__file__).resolve().parents[1] / "project_extra" / "attacks"
+    files = runpy.run_path(str(folder / "secret_files.py"))["SECRET_FILES"].values()
+    # Each on one host at least: not to find a file is as good as not to be let in.
+    missing = [{path for path in files if host.run(f"test -f {path}").rc} for host in hosts.values()]
+    assert set.intersection(*missing) == set()
 
 
 def test_system_calls_are_refused_before_they_look_at_their_arguments(seen: dict[str, Any]) -> None:

@@ -17,10 +17,8 @@ KEYS = {
     "site": ["/etc/sample/tls/front.key"],
 }  # fmt: skip
 READERS = {"/etc/redis/tls.key": "redis", "/etc/postgresql/15/main/tls.key": "postgres"}
-ACCOUNTS = {
-    "vault": ["nobody", "redis", "postgres", "celery", "celery-beat", "celery-flower", "django-web"],
-    "site": ["nobody", "celery", "celery-beat", "celery-flower", "django-web"],
-}
+OURS = ["nobody", "celery", "celery-beat", "celery-flower", "django-web", "sample-build", "celery_attacks"]
+ACCOUNTS = {"vault": [*OURS, "redis", "postgres", "celery_main"], "site": [*OURS, "celery_high"]}
 # Says to the sender of tasks that the renewal is over.
 RENEWED = "/run/plainhost-test-renewed"
 
@@ -94,7 +92,7 @@ def test_services_are_connected_over_tls(vault):
 def test_a_key_is_read_by_its_server_alone(hosts, name):
     # One question for all: which account can read which key.
     script = "".join(
-        f"runuser -u {account} -- cat {key} >/dev/null 2>&1 && echo {key} {account}; "
+        f"id -u {account} >/dev/null || exit 1; runuser -u {account} -- cat {key} >/dev/null 2>&1 && echo {key} {account}; "
         for key in KEYS[name]
         for account in ACCOUNTS[name]
     )

@@ -14,9 +14,9 @@ from typing import Any
 
 from django.conf import settings
 
+from attacks.secret_files import APP, SECRET_FILES
 from attacks.system_calls import CALLS
 
-APP = "sample"
 OWN = os.environ.get("CREDENTIALS_DIRECTORY", "none")
 
 
@@ -272,13 +272,7 @@ def attempts(others: list[str]) -> dict[str, Callable[[], Any]]:
     """
     found: dict[str, Callable[[], Any]] = {
         **{f"call-{name}": one for name, one in CALLS.items()},
-        "read-shadow": read("/etc/shadow"),
-        "read-the-broker's-login": read(f"/etc/{APP}/credentials/broker_url"),
-        "read-the-secret-key": read(f"/etc/{APP}/credentials/secret_key"),
-        "read-flower's-configuration": read(f"/etc/{APP}/flower.conf"),
-        "read-the-secret-environment": read(f"/etc/{APP}/environment.secret"),
-        "read-redis's-password": read("/etc/redis/password.conf"),
-        "read-a-key-of-ssh": read("/etc/ssh/ssh_host_ed25519_key"),
+        **{f"read-{name}": read(path) for name, path in SECRET_FILES.items()},
         "read-the-memory": read("/dev/mem"),
         "read-the-kernel's-messages": read("/dev/kmsg"),
         "read-init's-environment": read("/proc/1/environ"),

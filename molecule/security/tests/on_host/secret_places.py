@@ -1,7 +1,7 @@
 """Runs on a host as root, behind `administrator.py`, and looks for the deployment's secrets in what its services keep and show.
 
-Prints JSON. Secrets are called by the file that root keeps them in; their values never leave the host. Arguments: the application's name,
-and places where Flower may be met (`host:port`, or the path of a unix socket).
+Prints JSON. Secrets are called by the file that root keeps them in, and their place in it; their values never leave the host.
+Arguments: the application's name, and places where Flower may be met (`host:port`, or the path of a unix socket).
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ PAGES = ["/", "/workers", "/tasks", "/broker", "/api/workers?refresh=1", "/api/t
 
 
 def secrets(app: str) -> dict[str, str]:
-    """Return the secrets by the name of the file that root keeps them in."""
+    """Return the secrets; those of one file are numbered."""
     files = [
         *Path(f"/etc/{app}/credentials").iterdir(),
         Path(f"/etc/{app}/flower.conf"),
         Path(f"/etc/{app}/environment.secret"),
-        *Path("/etc/redis").glob("*password*"),
+        Path("/etc/redis/access.conf"),
     ]
-    return {
-        path.name: word for path in files if path.is_file() for word in SECRET.findall(path.read_text(errors="replace"))
-    }
+    found: dict[str, str] = {}
+    for path in filter(Path.is_file, files):
+        words = dict.fromkeys(SECRET.findall(path.read_text(errors="replace")))
+        found |= {f"{path.name} {number}": word for number, word in enumerate(words, 1)}
+    return found
 
 
 def dump(client: Any) -> str:

@@ -106,7 +106,10 @@ def _gone(name: str) -> str:
         return "" if hasattr(place, last) else f"{name} is gone"
     # Not of its metaclass.
     line = inspect.getmro(place)
-    makers = [vars(one).get("__init__") for one in line]
+    # Python's own, such as UserDict's, make what they need themselves.
+    makers = [
+        vars(one).get("__init__") for one in line if one.__module__.partition(".")[0] not in sys.stdlib_module_names
+    ]
     there = any(last in vars(one) for one in line)
     made = any(inspect.isfunction(maker) and last in mentioned(maker) for maker in makers)
     return "" if there or made else f"{name} is gone"

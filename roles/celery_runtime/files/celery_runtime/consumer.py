@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from celery.worker.consumer.consumer import Consumer as BaseConsumer
 from kombu import Connection
 
-from . import containment
+from . import containment, heartbeats
 from .configuration import load
 from .containment import contain, set_aside
 from .delays import Delays, put_off
@@ -29,6 +29,7 @@ STEPS = (("watchdog", Watchdog), ("transport", Redelivery), ("transport", Delays
 
 
 containment.install()
+heartbeats.install()
 
 
 class Consumer(BaseConsumer):

@@ -161,6 +161,9 @@ INTERNALS = (
         Override(f"{CONSUMER}.on_decode_error", "self, message, exc", ("celery.worker.consumer.tasks:Tasks.start",)),
         Override(f"{CONSUMER}.on_invalid_task", "self, body, message, exc", (f"{CONSUMER}.create_task_handler",)),
         Override(f"{CONSUMER}.ensure_connected", "self, conn", (f"{CONSUMER}.connection_for_read",)),
+        Override(
+            "celery.worker.heartbeat:Heart._send", "self, event, [retry]", ("celery.worker.heartbeat:Heart.start",)
+        ),
         Use("kombu.connection:Connection.ensure_connection"),
         Use(
             "kombu.connection:Connection._ensure_connection",

@@ -25,6 +25,8 @@ REFUSALS = {
     "ENODEV",
     "ENXIO",
 }
+# In the host's memory that is shared by name.
+SHARED = "/dev/shm/of-the-host"
 
 
 @pytest.fixture(scope="module", params=["vault", "site"])
@@ -35,7 +37,12 @@ def seen(request: pytest.FixtureRequest, hosts: dict[str, Any]) -> dict[str, Any
     # A worker may talk to the host of its broker, whatever the port.
     others = [hosts["site"].ansible.get_variables()["ansible_host"]] if name == "vault" else []
     before = attack.units(host)
-    found = attack.shell(host, "run_attacks.py", QUEUE=f"attacks-{name}", OTHERS=others)
+    # Something to be found, also where no PostgreSQL keeps its own there.
+    host.check_output(f"touch {SHARED}")
+    try:
+        found = attack.shell(host, "run_attacks.py", QUEUE=f"attacks-{name}", OTHERS=others)
+    finally:
+        host.check_output(f"rm {SHARED}")
     return found | {"before": before, "after": attack.units(host)}
 
 

@@ -7,6 +7,7 @@ import stack
 
 # The shortest of these wins for all, so a process of another opinion would run tasks twice.
 TIMES = ("task_soft_time_limit", "task_time_limit", "broker_transport_options")
+DATABASE_USERS = {"worker": "sample_worker", "beat": "sample_beat", "flower": "sample", "web": "sample_web"}
 WATCHED = ["celery-worker@high.service", "celery-worker@main.service", "celery-beat.service"]
 
 
@@ -20,10 +21,10 @@ def test_a_service_loads_what_the_operators_commands_load(once, unit):
     wanted = seen["settings"]["operator"]
     assert wanted["broker_transport_options"]["visibility_timeout"] == 7200
     assert wanted["runtime"]["parts"], "stock Celery: this would not show that the runtime is the same everywhere"
-    # Each meets the broker under a name of its own.
-    user = next(service for service in ("worker", "beat", "flower", "web") if service in unit)
-    assert seen["settings"][unit] == wanted | {"broker_user": user}
-    assert wanted["broker_user"] == "operator"
+    # Each meets the broker and the database under a name of its own; Flower has no business with the database.
+    user = next(service for service in DATABASE_USERS if service in unit)
+    assert seen["settings"][unit] == wanted | {"broker_user": user, "database_user": DATABASE_USERS[user]}
+    assert (wanted["broker_user"], wanted["database_user"]) == ("operator", "sample")
 
 
 @pytest.mark.parametrize("unit", stack.UNITS)

@@ -32,7 +32,10 @@ app.loader.import_default_modules()
 app.finalize(auto=True)
 seen = {name: app.conf[name] for name in sorted(operational(configuration))}
 login, _, location = app.conf.broker_url.partition("@")
-seen |= {"DATABASES": settings.DATABASES, "broker": location, "timezone": app.conf.timezone}
+databases = {name: dict(one) for name, one in settings.DATABASES.items()}
+seen["database_user"] = databases["default"].pop("USER", "")
+databases["default"].pop("PASSWORD", None)
+seen |= {"DATABASES": databases, "broker": location, "timezone": app.conf.timezone}
 seen["broker_user"] = login.partition("//")[2].partition(":")[0]
 seen["runtime"] = vars(configuration.runtime)
 for name in ["DATABASES"]:

@@ -222,9 +222,12 @@ class Access:
         return not owners
 
     def _ensure_settings(self) -> None:
-        """Reset what a role has set for itself, which would outlive whoever did it, and set what is wanted."""
+        """Reset what a role has set for itself, which would outlive whoever did it, and set what is wanted.
+
+        Sessions that began with such a setting keep it: they are ended, and their clients connect anew.
+        """
         wanted = {str(name): str(value) for name, value in self.module.params["settings"].items()}
-        right = set()
+        right, misled = set(), set()
         for role, database, pairs in self._ask(SETTINGS, list(self.roles), self.database):
             if role and not database and dict(pair.split("=", 1) for pair in pairs) == wanted:
                 right.add(role)
@@ -234,9 +237,16 @@ class Access:
                 self._do("ALTER ROLE {} IN DATABASE {} RESET ALL", role, database)
             else:
                 self._do("ALTER ROLE {} RESET ALL", role)
+            if {pair.split("=", 1)[0] for pair in pairs} - wanted.keys():
+                misled |= {role} if role else self.roles.keys()
         for role in sorted(self.roles.keys() - right) if wanted else ():
             for name, value in wanted.items():
                 self._do("ALTER ROLE {} SET {} = {value}", role, name, value=value)
+        for role in sorted(misled):
+            self._do(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {role} AND pid <> pg_backend_pid()",
+                role=role,
+            )
 
     def _ensure_database_rights(self) -> None:
         rights = dict(self._ask(DATABASE_RIGHTS, self.database))

@@ -145,19 +145,23 @@ def test_tables_of_later_migrations_come_with_their_rights(host):
         assert ask(host, "", "drop table later").stderr == ""
 
 
-def test_what_a_role_set_for_itself_is_gone_after_a_run(host, play):
+def test_what_a_role_set_for_itself_is_gone_after_a_run(host, play, http, somebody):
+    assert ask(host, "web", "alter role sample_web in database sample set search_path = 'nowhere'").stderr == ""
+    # Sessions that begin now find no table, for as long as they live.
+    host.check_output("systemctl restart django-web.service")
+    assert http("POST", "/register/", somebody)[0] == 500
     for statement in (
-        "alter role sample_web set statement_timeout = 1",
-        "alter role sample_web in database sample set search_path = 'nowhere'",
+        "alter role sample_web set statement_timeout = 60000",
         "alter role sample_web password 'a-password-of-my-own'",
     ):
         assert ask(host, "web", statement).stderr == ""
     assert "password authentication failed" in ask(host, "web", "select 1").stderr
     # Its author's setting at the database itself.
-    assert ask(host, "", "alter database sample set statement_timeout = 1").stderr == ""
+    assert ask(host, "", "alter database sample set statement_timeout = 60000").stderr == ""
     play("database", limit=host.backend.host)
     assert psql(host, "select count(*) from pg_db_role_setting") == "0"
     assert ask(host, "web", "show statement_timeout").stdout.strip() == "0"
+    assert http("POST", "/register/", somebody)[0] == 201
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from testbench.console import Steps, duration, paint, say
@@ -43,13 +42,6 @@ def steps(root: Path) -> list[Step]:
     ]
 
 
-@cache
-def seed() -> str:
-    """Return the seed of the tests' order: each commit has its own, so that a failure can be seen again on the same commit."""
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
-    return str(int(head[:8] or "1", 16))
-
-
 def run(step: Step) -> None:
     """Run a step and pass its output on; raise when it fails."""
     started = last = time.monotonic()
@@ -60,7 +52,7 @@ def run(step: Step) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         bufsize=0,
-        env={"TEST_SEED": seed(), **os.environ, "COLUMNS": "140"},
+        env={**os.environ, "COLUMNS": "140"},
     )
     over = threading.Event()
 

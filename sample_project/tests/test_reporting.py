@@ -6,9 +6,12 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import brotli
 import pytest
 
 from tests.conftest import free_port, run
+
+DECODERS = {None: bytes, "gzip": gzip.decompress, "br": brotli.decompress}
 
 
 @pytest.fixture
@@ -19,8 +22,8 @@ def sink() -> Iterator[tuple[str, list[dict]]]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
+            # What the client takes depends on what is installed.
+            body = DECODERS[self.headers.get("Content-Encoding")](body)
             events.extend(
                 item for line in body.splitlines() if line.startswith(b"{") and "event_id" in (item := json.loads(line))
             )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 # Temporary folders on purpose: that is where secrets are forgotten.
-PLACES = ("/etc", "/opt", "/var", "/run", "/usr/local", "/home", "/srv", "/root", "/tmp", "/dev/shm")  # noqa: S108
+PLACES = ("/etc", "/opt", "/var", "/run", "/usr/local", "/home", "/srv", "/root", "/tmp", "/dev/shm")  # noqa: S108 (looked through, not written to)
 CODE = ("/opt/sample", "/etc", "/usr/local", "/usr/lib/systemd", "/usr/bin")
 SOURCES = ("/etc/sample/credentials", "/etc/sample/flower.conf", "/etc/redis/access.conf")
 OTHERS = ("nobody", "ops")

@@ -21,7 +21,7 @@ OWN = os.environ.get("CREDENTIALS_DIRECTORY", "none")
 
 
 # World-writable on a host of Debian's.
-SHARED_MEMORY = "/dev/shm"  # noqa: S108
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 (the attack)
 LOCKS = "/run/lock"
 
 

@@ -342,8 +342,9 @@ def attempts(others: list[str]) -> dict[str, Callable[[], Any]]:
         "listen-on-a-privileged-port": listen(25),
         "listen-on-a-port": listen(8081),
         "reach-a-public-address": connect("198.51.100.1", 443),
-        "reach-the-metadata-address": connect("169.254.169.254", 80),
-        "send-to-a-public-resolver": send_datagram("9.9.9.9", 53),
+        # Beside a cloud's metadata service. Where the sandbox fails, the attempt must meet nobody.
+        "reach-a-link-local-address": connect("169.254.1.254", 80),
+        "send-a-datagram-to-a-public-address": send_datagram("203.0.113.53", 53),
         "ask-systemd": ask_systemd,
         "reach-the-system-bus": reach_the_bus,
         "claim-a-name-in-the-system-log": claim("/dev/log", socket.SOCK_DGRAM, SYSLOG_LINE),

@@ -17,8 +17,7 @@ WAITING is owed nothing. Redis noted the lists with that question and sends one 
 
 A lost connection, an error and the end of a channel lead from every state to IDLE.
 
-What the worker has done since its last fetch travels with the next one, ahead of it: for Redis, one packet is much less work than
-two. So the answers to settlements come first, in the order in which they were sent, and the answer to the fetch comes last.
+What the worker has done since its last fetch travels with the next one: for Redis, one script is much less work than two.
 
 Redis notes what a connection with CLIENT TRACKING reads. With OPTIN it does so for the command behind CLIENT CACHING YES alone:
 else Redis 7.0 would note every key that the script was given, the record among them, and wake each worker for every task
@@ -29,10 +28,9 @@ a message that arrives before it is counted, one that arrives after it is told o
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import Any
 
 from kombu.utils.encoding import bytes_to_str
 from redis.exceptions import NoScriptError, ResponseError
@@ -40,8 +38,6 @@ from redis.exceptions import NoScriptError, ResponseError
 from .ledger import script
 
 logger = logging.getLogger(__name__)
-
-SCRIPTS = ("fetch", "settle")
 
 
 class State(Enum):
@@ -53,19 +49,11 @@ class State(Enum):
     WAITING = auto()
 
 
-class Settlement(NamedTuple):
-    """A message that is done: its tag, and keys and arguments of the script `settle`."""
-
-    tag: str
-    keys: list[str]
-    arguments: list[Any]
-
-
 class Fetcher:
     """The state of one channel's fetching.
 
     Args:
-        answered: is told what Redis says of a settlement: the tag, and the script's answer or the error.
+        answered: is told what Redis says of a message that is done: the tag, and 1, 0 or -1 as the script `fetch` returns them.
         in_doubt: is told the tags of settlements whose answers are not going to come.
 
     Attributes:
@@ -74,18 +62,18 @@ class Fetcher:
 
     def __init__(
         self,
-        answered: Callable[[str, int | ResponseError], None] = lambda *_: None,
+        answered: Callable[[str, int], None] = lambda *_: None,
         in_doubt: Callable[[list[str]], None] = lambda _: None,
     ) -> None:
         self.state = State.IDLE
         self._answered = answered
         self._in_doubt = in_doubt
         # Tags of the settlements that were sent and not answered, in their order.
-        self._settling: deque[str] = deque()
+        self._settling: list[str] = []
         # The socket that was set up: a connection that was made anew needs it again.
         self._prepared: Any = None
         self._tracked = False
-        self._digests: dict[str, str] = {}
+        self._digest = ""
         self._lists: list[str] = []
 
     @property
@@ -97,8 +85,7 @@ class Fetcher:
         """Begin anew: the connection is gone, or what it was doing is void."""
         self.state = State.IDLE
         if self._settling:
-            tags = list(self._settling)
-            self._settling.clear()
+            tags, self._settling = self._settling, []
             self._in_doubt(tags)
 
     def look_again(self) -> None:
@@ -112,7 +99,7 @@ class Fetcher:
         keys: list[str],
         arguments: list[Any],
         first: int,
-        settlements: Iterable[Settlement] = (),
+        done: dict[str, list[Any]] | None = None,
     ) -> None:
         """Say which messages are done, and ask for another.
 
@@ -121,18 +108,15 @@ class Fetcher:
             keys: keys of the script `fetch`.
             arguments: its arguments.
             first: from which key on they are lists of messages.
-            settlements: what is done.
+            done: what is done, by tag, as the script is told of it.
         """
         if self._prepared is None or self._prepared is not connection._sock:
             self._prepare(connection)
         self._lists = keys[first:]
-        commands = [self._call("settle", one.keys, one.arguments) for one in settlements]
-        self._settling.extend(one.tag for one in settlements)
+        settlements = [one for settlement in (done or {}).values() for one in settlement]
+        self._settling = list(done or {})
         self.state = State.FETCHING
-        connection.send_packed_command(connection.pack_commands([*commands, self._call("fetch", keys, arguments)]))
-
-    def _call(self, name: str, keys: list[str], arguments: list[Any]) -> tuple[Any, ...]:
-        return ("EVALSHA", self._digests[name], len(keys), *keys, *arguments)
+        connection.send_command("EVALSHA", self._digest, len(keys), *keys, *arguments, *settlements)
 
     def read(self, connection: Any) -> list[Any] | None:
         """Read what has arrived; return a message as the script returns it, or None.
@@ -142,10 +126,13 @@ class Fetcher:
         """
         try:
             return self._read(connection)
-        except NoScriptError:
+        except ResponseError as error:
+            self._hand_on([-1] * len(self._settling))
+            self.reset()
+            if not isinstance(error, NoScriptError):
+                raise
             # Somebody emptied Redis's cache of scripts.
             self._prepared = None
-            self.reset()
             return None
         except BaseException:
             self.reset()
@@ -153,33 +140,28 @@ class Fetcher:
 
     def _read(self, connection: Any) -> list[Any] | None:
         while True:
-            response = self._response(connection)
+            response = connection.read_response(push_request=True)
             if response is None:
                 # Redis says that a list has changed. What it says before the question is answered is settled by the answer.
                 self.look_again()
-            elif self._settling:
-                self._answered(self._settling.popleft(), response)
             elif self.state is State.FETCHING:
-                if isinstance(response, list):
+                fetched, *answers = response
+                self._hand_on(answers)
+                if isinstance(fetched, list):
                     self.reset()
-                    return response
-                self._look(connection, skipped=response)
+                    return fetched
+                self._look(connection, skipped=fetched)
             elif self.state is State.LOOKING and isinstance(response, int):
                 self.state = State.IDLE if response else State.WAITING
             # What else has arrived lies in the client's buffer, where the event loop doesn't see it.
             if not connection.can_read(timeout=0):
                 return None
 
-    def _response(self, connection: Any) -> Any:
-        """Return what has arrived. An error that answers a settlement is no reason to leave the answers behind it unread."""
-        try:
-            return connection.read_response(push_request=True)
-        except ResponseError as error:
-            if not self._settling:
-                raise
-            if isinstance(error, NoScriptError):
-                self._prepared = None
-            return error
+    def _hand_on(self, answers: list[int]) -> None:
+        """Tell what Redis says of the settlements that travelled with the fetch."""
+        tags, self._settling = self._settling, []
+        for tag, answer in zip(tags, answers, strict=True):
+            self._answered(tag, answer)
 
     def _look(self, connection: Any, skipped: int) -> None:
         """Ask whether there is still nothing in the lists that were looked at: all but the first few."""
@@ -195,7 +177,7 @@ class Fetcher:
         commands = [
             ("CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP"),
             ("CLIENT", "CACHING", "YES"),
-            *(("SCRIPT", "LOAD", script(name)) for name in SCRIPTS),
+            ("SCRIPT", "LOAD", script("fetch")),
         ]
         connection.send_packed_command(connection.pack_commands(commands))
         refusals = [self._refusal(connection) for _ in commands[:2]]
@@ -203,7 +185,7 @@ class Fetcher:
         if not self._tracked:
             reason = next(filter(None, refusals))
             logger.warning("Redis refuses CLIENT TRACKING (%s): tasks begin up to a second late", reason)
-        self._digests = {name: bytes_to_str(connection.read_response()) for name in SCRIPTS}
+        self._digest = bytes_to_str(connection.read_response())
         self._prepared = connection._sock
 
     def _refusal(self, connection: Any) -> str:

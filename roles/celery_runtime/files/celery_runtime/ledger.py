@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -42,8 +43,9 @@ STORY = 100
 
 @cache
 def script(name: str) -> str:
-    """Return the text of a script of the folder lua."""
-    return (Path(__file__).parent / "lua" / f"{name}.lua").read_text()
+    """Return the text of a script of the folder lua, with what it includes."""
+    text = (Path(__file__).parent / "lua" / f"{name}.lua").read_text()
+    return re.sub(r"^--include (\w+)$", lambda found: script(found[1]).rstrip(), text, flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -166,16 +168,19 @@ class Ledger:
         return self._own(f"suspects:{queue}")
 
     def fetch_arguments(self, node: str, queues: Iterable[str], lists: Iterable[str]) -> tuple[list[str], list[Any]]:
-        """Return keys and arguments of the script `fetch`; the second argument is the time of the fetch."""
+        """Return keys and arguments of the script `fetch`; the second argument is the time of the fetch.
+
+        What is done may follow the arguments (see `settlement`).
+        """
         waiting = [self.suspects_of(queue) for queue in queues]
-        own = [self.messages, self.times, self.holders, self.suspects, self.dead]
+        own = [self.messages, self.times, self.holders, self.suspects, self.dead, self.losses]
         return [*own, *waiting, *lists], [node, time.time(), len(waiting), self.most_bytes]
 
     def fetch(self, node: str, queues: Iterable[str], lists: Iterable[str]) -> list[bytes] | None:
-        """Take a message and wait for the answer; return what the script `fetch` returns, or None where there is no message."""
+        """Take a message and wait for the answer; return what the script `fetch` has fetched, or None where there is no message."""
         lists = list(lists)
         keys, arguments = self.fetch_arguments(node, queues, lists)
-        answer = self._ask(lambda: self._scripts("fetch")(keys=keys, args=arguments), lists)
+        answer = self._ask(lambda: self._scripts("fetch")(keys=keys, args=arguments), lists)[0]
         if not isinstance(answer, list):
             return None
         if len(answer) == 3:
@@ -225,17 +230,16 @@ class Ledger:
         logger.error("the entry %s of %s can't be read and is removed: %s: %s", shown(field), key, why, shown(value))
         self._run("remove", [key], field, value)
 
-    def settlement(self, tag: str) -> tuple[list[str], list[Any]]:
-        """Return keys and arguments of the script `settle` for a message that this process had."""
-        return [self.messages, self.times, self.holders, self.losses], [raw(tag), self.fetches.get(tag, "")]
+    def settlement(self, tag: str) -> list[Any]:
+        """Return what a script is told of a message that this process had and that is done: its tag, and the time of its fetch."""
+        return [raw(tag), self.fetches.get(tag, "")]
 
     def settle(self, tag: str) -> bool:
         """Forget a message: its task is done, or was refused; tell whether it still was the caller's.
 
         Of a message that was taken over meanwhile the record is another's.
         """
-        keys, arguments = self.settlement(tag)
-        done = self._run("settle", keys, *arguments)
+        done = self._run("settle", [self.messages, self.times, self.holders, self.losses], *self.settlement(tag))
         self.fetches.pop(tag, None)
         return bool(done)
 

@@ -86,10 +86,10 @@ class QoS(base.QoS):
             self.settle_alone(tag, requeue)
         self.forget(tag)
 
-    def settle_alone(self, tag: str, requeue: bool = False) -> None:
-        """Tell the broker at once what became of a message, or later if it is away."""
+    def settle_alone(self, tag: str, requeue: bool = False, again: bool = False) -> None:
+        """Tell the broker at once what became of a message, or later if it is away; `again` where it may have heard it."""
         try:
-            settle(self.channel.alive(), tag, requeue)
+            settle(self.channel.alive(), tag, requeue, again)
         except self.channel.connection_errors:
             if not self.channel.node:
                 raise

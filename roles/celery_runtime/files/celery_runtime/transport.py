@@ -28,7 +28,7 @@ from .connections import KEEPALIVE, BrokerConnection
 from .direct import DirectGet, decoded
 from .entries import shown, text
 from .envelope import check_outside, describe
-from .fetching import Fetcher, Settlement, State
+from .fetching import Fetcher, State
 from .ledger import DeadLetter, Ledger
 from .letters import as_text
 from .qos import Message, QoS, log_overtaken
@@ -193,10 +193,9 @@ class Channel(DirectGet, base.Channel):
         self._fetched_at = arguments[1]
         self._queue_of |= lists
         self._brpop_sent_at = monotonic()
-        done = self.settlements.send()
-        settlements = [Settlement(tag, *self.ledger.settlement(tag)) for tag in done]
+        done = {tag: self.ledger.settlement(tag) for tag in self.settlements.send()}
         try:
-            self._fetcher.fetch(self.client.connection, keys, arguments, len(keys) - len(self._queue_of), settlements)
+            self._fetcher.fetch(self.client.connection, keys, arguments, len(keys) - len(self._queue_of), done)
         except BaseException:
             self._fetcher.reset()
             self.settlements.doubt(done)
@@ -250,10 +249,10 @@ class Channel(DirectGet, base.Channel):
             self.fetched = None
             self.ledger.settle(tag)
 
-    def _answered(self, tag: str, answer: int | ResponseError) -> None:
-        """Take note of what Redis says of a settlement that travelled."""
+    def _answered(self, tag: str, answer: int) -> None:
+        """Take note of what Redis says of a settlement that travelled: see the script `fetch`."""
         self.settlements.answered(tag)
-        if isinstance(answer, ResponseError):
+        if answer < 0:
             # Alone it is sent with more care: a key of the wrong type is set aside, and a script that Redis forgot is loaded.
             self.settlements.refused.append(tag)
             return
@@ -276,7 +275,7 @@ class Channel(DirectGet, base.Channel):
                 settlements.doubt([tag])
                 continue
             try:
-                self.qos.settle_alone(tag)
+                self.qos.settle_alone(tag, again=True)
             except ResponseError:
                 # It stays in the record, where `survey` finds it.
                 logger.exception("Redis refuses to settle the message %s", shown(tag))

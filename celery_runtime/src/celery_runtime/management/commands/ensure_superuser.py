@@ -5,10 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from celery_runtime.configuration import credential
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand
-
-from celery_runtime.configuration import credential
 
 
 class Command(BaseCommand):

@@ -1,16 +1,14 @@
-"""The parts of the runtime that need neither Django nor Celery: the overlay, the configuration, the installer."""
+"""What needs neither Django nor Celery: the configuration file, the credentials, and the deployment's settings over a project's."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-import install
 import pytest
 from celery_runtime import configuration
 from celery_runtime.configuration import Configuration, ConfigurationError
 from celery_runtime.overlay import overlay
-from packaging.requirements import Requirement
 
 PROJECT = {
     "DEBUG": False,
@@ -107,31 +105,3 @@ def test_a_credential_is_read_or_its_absence_is_named(tmp_path: Path, monkeypatc
     assert configuration.handed("key")
     with pytest.raises(ConfigurationError, match="not started by systemd"):
         configuration.credential("key")
-
-
-RANGES = [Requirement("celery[redis]>=5.7,<5.8"), Requirement("kombu>=5.7,<5.8")]
-
-
-def test_an_unsupported_version_is_named_with_the_range() -> None:
-    assert install.unsupported({"celery": "5.7.1", "django": "5.2"}, RANGES) == []
-    (fault,) = install.unsupported({"celery": "5.4.0"}, RANGES)
-    assert "celery 5.4.0" in fault
-    assert ">=5.7" in fault
-    assert "django_project_requirements" in fault
-
-
-def test_only_what_is_missing_is_taken_from_the_lock() -> None:
-    lock = "a==1.0 \\\n    --hash=sha256:aa\nB_c[x]==2.0 ; python_version > '3' \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\n    # via a\n"
-    assert install.missing(lock, {"b-c": "1.9"}) == "a==1.0 \\\n    --hash=sha256:aa\n"
-    assert "--hash=sha256:cc" in install.missing(lock, {"a": "1.0"})
-
-
-def test_the_lock_satisfies_the_supported_ranges() -> None:
-    here = Path(install.__file__).parent
-    pinned = dict(
-        line.split()[0].split("==")
-        for line in (here / "runtime.lock").read_text().splitlines()
-        if "==" in line.split(" ")[0]
-    )
-    for wanted in install.supported((here / "requirements.in").read_text()):
-        assert wanted.specifier.contains(pinned[wanted.name]), wanted

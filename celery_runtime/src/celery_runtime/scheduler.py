@@ -39,6 +39,7 @@ class Scheduler(StockScheduler):
 class Watched(Scheduler):
     """The share of the part `watchdog`: ready after the first tick, then a sign of life with each, and while the broker is waited for."""
 
+    max_interval: float
     _announced = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -51,7 +52,7 @@ class Watched(Scheduler):
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Run what is due; return the seconds until the next tick."""
-        seconds = super().tick(*args, **kwargs)
+        seconds: float = super().tick(*args, **kwargs)
         if not self._announced:
             notify("READY=1\nSTATUS=scheduling")
             self._announced = True
@@ -99,23 +100,25 @@ class Patient(Scheduler):
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Run what is due; return the seconds until the next tick."""
         try:
-            return super().tick(*args, **kwargs)
+            seconds: float = super().tick(*args, **kwargs)
         except ERRORS as error:
             self._database_is_away(error)
             # An entry that was being looked at isn't in the heap now.
             self._heap = None
             self.sign()
             return LONGEST_PAUSE
+        return seconds
 
     def all_as_schedule(self) -> dict[str, Any]:
         """Read the entries; without the database go on with those that are known."""
         try:
-            entries = super().all_as_schedule()
+            entries: dict[str, Any] = super().all_as_schedule()
         except ERRORS as error:
             if self._schedule is None:
                 raise
             self._database_is_away(error)
-            return self._schedule
+            entries = self._schedule
+            return entries
         # The database may be readable and yet take nothing, as when its disk is full: what couldn't be written is still known here.
         for name in self._dirty & entries.keys() & (self._schedule or {}).keys():
             model = self._schedule[name].model
@@ -141,7 +144,7 @@ class Patient(Scheduler):
             self.reserve(entry)
         # One attempt at a time, since those of Celery's own give no sign of life between them.
         entry.options |= {"task_id": _run_id(entry), "retry": False}
-        pause = 0
+        pause: float = 0
         while True:
             try:
                 result = super().apply_async(entry, producer=producer or self.producer, advance=False, **kwargs)

@@ -13,10 +13,12 @@ class Request(BaseRequest):
     """A task's request under the limits of the pool that runs it.
 
     Attributes:
+        time_limits: hard and soft limit of this task (s), which its worker keeps.
         general: hard and soft limit of the settings (s).
         pool: hard and soft limit of this worker (s).
     """
 
+    time_limits: Limits
     general: ClassVar[Limits] = (None, None)
     pool: ClassVar[Limits] = (None, None)
 

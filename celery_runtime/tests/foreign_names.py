@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from celery_runtime.compatibility import mentioned
-from conftest import FILES
+from conftest import SOURCES
 
 PACKAGES = ("kombu", "celery", "redis", "django_celery_beat", "django_celery_results", "flower")
 OURS = "celery_runtime"
@@ -67,7 +67,7 @@ def _module_or_name(module: str, name: str) -> str:
 
 def sources() -> list[Source]:
     """Return the modules of the runtime."""
-    return [Source(path) for path in sorted((FILES / OURS).rglob("*.py"))]
+    return [Source(path) for path in sorted((SOURCES / OURS).rglob("*.py"))]
 
 
 def bases(source: Source, node: ast.ClassDef) -> list[str]:

@@ -39,7 +39,7 @@ class BrokerConnection:
     def send_packed_command(self, *arguments: Any, **options: Any) -> Any:
         """Send a command."""
         alive()
-        return super().send_packed_command(*arguments, **options)
+        return super().send_packed_command(*arguments, **options)  # type: ignore[misc]
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:
         """Read an answer.
@@ -48,10 +48,10 @@ class BrokerConnection:
             RefusedForNow: Redis takes nothing for now; the connection is closed.
         """
         try:
-            return super().read_response(*arguments, **options)
+            return super().read_response(*arguments, **options)  # type: ignore[misc]
         except ResponseError as error:
             if why := refused_for_now(error):
                 # Answers to what was sent with it may be on their way.
-                self.disconnect()
+                self.disconnect()  # type: ignore[attr-defined]
                 raise RefusedForNow(why) from error
             raise

@@ -13,7 +13,7 @@ import foreign_names
 import jobs_client
 import pytest
 from celery_runtime.internals import INTERNALS, Override
-from conftest import FILES, HERE
+from conftest import HERE, SOURCES
 from django_project import Project, project
 
 IMPORTS = """
@@ -68,7 +68,7 @@ TAMPERED = {
 def tampered(folder: Path, code: str) -> str:
     """Return a PYTHONPATH on which the packages are as after an upgrade."""
     (folder / "sitecustomize.py").write_text(IMPORTS + textwrap.dedent(code))
-    return f"{folder}:{FILES}:{HERE}"
+    return f"{folder}:{SOURCES}:{HERE}"
 
 
 @pytest.mark.parametrize("what", TAMPERED)

@@ -1,7 +1,7 @@
 """The names of other packages on which the runtime relies although nobody promises to keep them.
 
 A table and no more: what is done with it stands in `compatibility`. Whoever overrides a method of kombu's, Celery's or another's, or
-uses a private name of theirs, adds it here; tests/runtime/test_compatibility.py finds what is missing.
+uses a private name of theirs, adds it here; celery_runtime/tests/test_compatibility.py finds what is missing.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def install() -> None:
     from celery.security.key import PrivateKey
     from celery.security.serialization import SecureSerializer
 
-    class Serializer(SecureSerializer):  # type: ignore[misc]
+    class Serializer(SecureSerializer):
         """Celery's, for JSON alone: it would read whatever the unsigned part of a message says that it is, pickle included."""
 
         def _unpack(self, payload: Any, *arguments: Any, **options: Any) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def install() -> None:
     compatibility.require((), "flower")
     from flower.utils import broker  # Only Flower's own process is sure to have it.
 
-    class Socket(broker.RedisSocket):  # type: ignore[misc, name-defined]
+    class Socket(broker.RedisSocket):
         """The client that counts queues, with what its parent leaves out."""
 
         def __init__(self, broker_url: str, *arguments: Any, **options: Any) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conftest import FILES, HERE, Celery, wait_for
+from conftest import HERE, SOURCES, Celery, wait_for
 
 SETTINGS = {
     "task_acks_late": True,
@@ -52,7 +52,7 @@ class Project(Celery):
         }
         file.write_text(json.dumps(content))
         return os.environ | {
-            "PYTHONPATH": f"{FILES}:{HERE}",
+            "PYTHONPATH": f"{SOURCES}:{HERE}",
             "DJANGO_SETTINGS_MODULE": "celery_runtime.settings",
             "CELERY_RUNTIME_CONFIG": str(file),
             "DATABASE": str(self.folder / "database.sqlite3"),

@@ -20,7 +20,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 HERE = Path(__file__).resolve().parent
-FILES = HERE.parents[1] / "roles/celery_runtime/files"
+SOURCES = HERE.parent / "src"
 # The package redis-tools brings the server's program under another name; the name that it is started with decides what it is.
 # Another version's may be named instead.
 SERVER = os.environ.get("REDIS_SERVER", "/usr/bin/redis-check-rdb")
@@ -139,7 +139,7 @@ class Celery:
             )
         )
         return os.environ | {
-            "PYTHONPATH": f"{FILES}:{HERE}",
+            "PYTHONPATH": f"{SOURCES}:{HERE}",
             "CELERY_RUNTIME_CONFIG": str(file),
             "BROKER_URL": self.url,
             "EFFECTS": str(self.folder / "effects"),

@@ -22,7 +22,7 @@ from celery import signals
 from .configuration import ConfigurationError
 from .internals import INTERNALS, Override, Process, Use
 
-_STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+_STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 def faults(parts: Collection[str], process: Process | None = None) -> list[str]:

@@ -26,14 +26,14 @@ SOURCES = HERE.parent / "src"
 SERVER = os.environ.get("REDIS_SERVER", "/usr/bin/redis-check-rdb")
 
 
-def wait_for(look: Callable[[], Any], what: str, patience: float = 120) -> Any:
-    """Look until there is something to see, and return it. The patience (s) bounds a hang; it measures no machine."""
-    deadline = time.monotonic() + patience
+def wait_for(look: Callable[[], Any], what: str, timeout: float = 120) -> Any:
+    """Look until there is something to see, and return it. The timeout (s) bounds a hang; it measures no machine."""
+    deadline = time.monotonic() + timeout
     while True:
         if seen := look():
             return seen
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {patience} s")
+            raise AssertionError(f"{what}: not within {timeout} s")
         time.sleep(0.05)
 
 

@@ -222,4 +222,4 @@ def test_with_neither_part_the_scheduler_is_the_stock_one(jobs: Project) -> None
     code = (
         "from celery_runtime.beat import DatabaseScheduler as one; print([base.__name__ for base in one.__mro__[:4]])"
     )
-    assert jobs.python(code) == "['DatabaseScheduler', 'Patient', 'Scheduler', 'DatabaseScheduler']"
+    assert jobs.python(code) == "['DatabaseScheduler', 'Retrying', 'Scheduler', 'DatabaseScheduler']"

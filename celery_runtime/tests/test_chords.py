@@ -51,9 +51,9 @@ def open_gate(jobs: PostgresProject, name: str) -> None:
     Path(jobs.environment["EFFECTS"] + f"-{name}").touch()
 
 
-def ended(jobs: PostgresProject, body: str, parts: int, patience: float = 120) -> list[str]:
+def ended(jobs: PostgresProject, body: str, parts: int, timeout: float = 120) -> list[str]:
     """Wait for the end of a chord with all results; return what its body left, a line each time it ran."""
-    wait_for(lambda: jobs.states().get(body) == "SUCCESS", f"the body; {jobs.log()[-3000:]}", patience)
+    wait_for(lambda: jobs.states().get(body) == "SUCCESS", f"the body; {jobs.log()[-3000:]}", timeout)
     lines = [line for line in jobs.effects() if line.startswith("body-")]
     assert set(lines) == {f"body-{parts}-{sum(range(parts))}"}
     # The body may run before the transaction that sent it has ended.

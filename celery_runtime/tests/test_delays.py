@@ -20,8 +20,8 @@ HOUR = 3600
 ALLOWANCE = 80_000
 
 
-def done(celery: Any, names: list[str], patience: float = 120, log: str = "one") -> None:
-    wait_for(lambda: set(names) <= set(celery.effects()), f"{names}; worker: {celery.log(log)[-2000:]}", patience)
+def done(celery: Any, names: list[str], timeout: float = 120, log: str = "one") -> None:
+    wait_for(lambda: set(names) <= set(celery.effects()), f"{names}; worker: {celery.log(log)[-2000:]}", timeout)
 
 
 def peak(process: Any) -> int:

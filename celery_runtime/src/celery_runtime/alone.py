@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 # struct ucred, see unix(7): process, user, group.
 CREDENTIALS = struct.Struct("3i")
 # A holder answers at once (s); one that doesn't is frozen, or none of ours.
-PATIENCE = 2.0
+ANSWER_TIMEOUT = 2.0
 # A holder answers so often at most: whoever asks must not keep it from its work (s).
 PAUSE = 0.05
 # kombu's options that would put its record elsewhere than where the runtime keeps the rest of it.
@@ -70,7 +70,7 @@ def take_name(broker: str, node: str) -> socket.socket | None:
         BlockingIOError: a worker of this application has it; the text says which process.
     """
     name = b"\0celery_runtime:" + hashlib.sha256(f"{broker} {node}".encode()).hexdigest().encode()
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + ANSWER_TIMEOUT
     while time.monotonic() < until:
         # Datagrams: a service that accepts no connections may not listen, either.
         holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -1,4 +1,4 @@
-"""Celery's consumer with the runtime's steps, patience of its own for a broker that is away, and none for poisoned messages.
+"""Celery's consumer with the runtime's steps, attempts of its own to reach a broker that is away, and a check of each message.
 
 Named by the setting `worker_consumer`.
 """

@@ -17,7 +17,7 @@ from .outages import close_all, passes
 logger = get_logger(__name__)
 
 # Seconds that the main process gives an operation, so that a result is normally in the database before its message is acknowledged.
-PATIENCE = 1.0
+TIMEOUT = 1.0
 # Seconds between two attempts while the database is away.
 PAUSE = 1.0
 # So many results are kept at most: a worker doesn't take its host's memory because the database is away. The oldest go first.
@@ -89,7 +89,7 @@ class Keeper:
             if not self._thread:
                 self._thread = threading.Thread(target=self._work, name="results", daemon=True)
                 self._thread.start()
-        if behind or not job.done.wait(PATIENCE):
+        if behind or not job.done.wait(TIMEOUT):
             job.late = True
             logger.warning("the database is away; %s is stored when it is back", what)
         if job.error:
@@ -121,19 +121,19 @@ class Keeper:
                     close_all()
                 self._changed.notify_all()
 
-    def finish(self, patience: float) -> None:
+    def finish(self, timeout: float) -> None:
         """Wait until all is stored, for so many seconds at most, and name what isn't."""
         with self._changed:
-            if not self._changed.wait_for(lambda: not self._jobs, patience):
+            if not self._changed.wait_for(lambda: not self._jobs, timeout):
                 for job in self._jobs:
                     logger.error("the worker ends and the database is away: %s is lost", job.what)
 
 
-def ask(run: Callable[[], Any], patience: float = PATIENCE) -> Any:
+def ask(run: Callable[[], Any], timeout: float = TIMEOUT) -> Any:
     """Return what a question to the database returns, asked in a thread of its own since it may hang.
 
     Raises:
-        TimeoutError: no answer within `patience` seconds.
+        TimeoutError: no answer within `timeout` seconds.
         Exception: what the question raised.
     """
     answer: dict[str, Any] = {}
@@ -148,7 +148,7 @@ def ask(run: Callable[[], Any], patience: float = PATIENCE) -> Any:
 
     thread = threading.Thread(target=work, name="results-question", daemon=True)
     thread.start()
-    thread.join(patience)
+    thread.join(timeout)
     if thread.is_alive():
         raise TimeoutError("the database gives no answer")
     if "error" in answer:

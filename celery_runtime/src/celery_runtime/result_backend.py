@@ -20,7 +20,7 @@ from django_celery_results.backends import DatabaseBackend as StockBackend
 from .chords import count_part
 from .keeper import ask
 from .outages import close, passes
-from .results import Place
+from .process import ThisProcess
 
 logger = get_logger(__name__)
 
@@ -28,7 +28,7 @@ logger = get_logger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 # For how long a task that is to begin waits for the database (s); then its message goes back to the queue, so that a warm shutdown
 # during an outage doesn't last for as long as the outage.
-START_PATIENCE = 60.0
+START_TIMEOUT = 60.0
 # So long before the hard time limit a result that can't be stored gives up (s): longer than an attempt to connect takes.
 MARGIN = 20.0
 # Seconds between two lines in the log while the database is away.
@@ -55,12 +55,12 @@ def _limits() -> tuple[float | None, float | None]:
 
 
 def _begun() -> float:
-    return getattr(Place.task, "begun", None) or time.monotonic()
+    return getattr(ThisProcess.task, "begun", None) or time.monotonic()
 
 
 def _latest_start() -> float:
     """Return when a task that can't be marked as started goes back (monotonic clock): long before one of its limits hits."""
-    return _begun() + min([START_PATIENCE, *(limit / 2 for limit in _limits() if limit)])
+    return _begun() + min([START_TIMEOUT, *(limit / 2 for limit in _limits() if limit)])
 
 
 def _latest_end() -> float | None:
@@ -80,13 +80,13 @@ class DatabaseBackend(StockBackend):
         Raises:
             Reject: the message goes back to its queue, since the task couldn't begin, or its result couldn't be stored in time.
         """
-        if Place.must_not_wait():
+        if ThisProcess.must_not_wait():
             encoded = self.encode_result(result, state)
             store = partial(self._store_unless_newer, task_id, encoded, state, traceback, request=request, **kwargs)
-            Place.keeper.store(f"the state {state} of the task {task_id}", store)
+            ThisProcess.keeper.store(f"the state {state} of the task {task_id}", store)
             return encoded
         store = partial(super().store_result, task_id, result, state, traceback=traceback, request=request, **kwargs)
-        if not Place.may_wait():
+        if not ThisProcess.may_wait():
             return store()
         if state == states.STARTED:
             return self._store_start(store, task_id)
@@ -105,7 +105,7 @@ class DatabaseBackend(StockBackend):
 
     def _store_start(self, store: Callable[[], Any], task_id: str) -> Any:
         """Mark a task as started: the gate before its code, which it only passes while the database is there."""
-        Place.task.until = _latest_start()
+        ThisProcess.task.until = _latest_start()
         try:
             return store()
         except (OutOfTime, SoftTimeLimitExceeded) as reason:
@@ -117,18 +117,18 @@ class DatabaseBackend(StockBackend):
             logger.warning("the database is away; task %s isn't marked as started", task_id)
             return None
         finally:
-            Place.task.until = None
+            ThisProcess.task.until = None
 
     def _store_retry(self, store: Callable[[], Any], task_id: str) -> Any:
         """Mark a task as retried. Its next attempt is in the queue already, so this is given up when time is short."""
-        Place.task.until = _latest_end()
+        ThisProcess.task.until = _latest_end()
         try:
             return store()
         except (OutOfTime, SoftTimeLimitExceeded):
             logger.warning("the database is away; task %s isn't marked as retried", task_id)
             return None
         finally:
-            Place.task.until = None
+            ThisProcess.task.until = None
 
     def _store_result(self, task_id: str, result: Any, status: str, *args: Any, **kwargs: Any) -> Any:
         """Write a state; that of a retry which had to wait must not take the place of what its next attempt came to meanwhile."""
@@ -148,7 +148,7 @@ class DatabaseBackend(StockBackend):
         Raises:
             Reject: the hard limit is near. It would make a failure of a task that was done; done again is the lesser evil.
         """
-        Place.task.until = _latest_end()
+        ThisProcess.task.until = _latest_end()
         try:
             while True:
                 try:
@@ -160,7 +160,7 @@ class DatabaseBackend(StockBackend):
             logger.error("the database is away; %s isn't stored, and its message goes back to the queue", what)
             raise Reject(reason, requeue=True) from reason
         finally:
-            Place.task.until = None
+            ThisProcess.task.until = None
 
     def _ensure_retryable(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Do something with the database, for as long as this place may wait for it.
@@ -168,15 +168,15 @@ class DatabaseBackend(StockBackend):
         Raises:
             OutOfTime: the time that the caller has set has come.
         """
-        if not Place.may_wait() and not Place.must_not_wait():
+        if not ThisProcess.may_wait() and not ThisProcess.must_not_wait():
             return super()._ensure_retryable(func, *args, **kwargs)
         for name in ("fallback_exc", "fallback_msg", "max_retries"):
             kwargs.pop(name, None)
-        if Place.must_not_wait():
+        if ThisProcess.must_not_wait():
             return ask(partial(func, *args, **kwargs))
-        return self._patiently(partial(func, *args, **kwargs))
+        return self._retrying(partial(func, *args, **kwargs))
 
-    def _patiently(self, func: Callable[[], Any]) -> Any:
+    def _retrying(self, func: Callable[[], Any]) -> Any:
         begun = time.monotonic()
         pause, logged = FIRST_PAUSE, 0.0
         while True:
@@ -187,7 +187,7 @@ class DatabaseBackend(StockBackend):
                 if not passes(error) or not close(router.db_for_write(self.TaskModel)):
                     raise
                 now = time.monotonic()
-                until = getattr(Place.task, "until", None)
+                until = getattr(ThisProcess.task, "until", None)
                 if until and now + pause > until:
                     raise OutOfTime(f"no database for {now - begun:.0f} s: {error}") from error
                 if not logged or now - logged > LOG_EVERY:
@@ -199,17 +199,17 @@ class DatabaseBackend(StockBackend):
     def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:  # noqa: ARG002 (Celery's signature)
         """Count a finished part of a chord, as soon as the database and the broker are there."""
         count = partial(count_part, self, request)
-        if Place.must_not_wait():
-            Place.keeper.store(f"the end of task {request.id} as part of its chord", lambda **_: count())
-        elif Place.may_wait():
-            self._finally(lambda: self._patiently(count), f"the end of task {request.id} as part of its chord")
+        if ThisProcess.must_not_wait():
+            ThisProcess.keeper.store(f"the end of task {request.id} as part of its chord", lambda **_: count())
+        elif ThisProcess.may_wait():
+            self._finally(lambda: self._retrying(count), f"the end of task {request.id} as part of its chord")
         else:
             count()
 
     def _fail_chain(self, *args: Any, **kwargs: Any) -> None:
         """Mark the rest of a chain as failed, which asks the database, too."""
         fail = partial(super()._fail_chain, *args, **kwargs)
-        if Place.must_not_wait():
-            Place.keeper.store("the failure of a chain", lambda **_: fail())
+        if ThisProcess.must_not_wait():
+            ThisProcess.keeper.store("the failure of a chain", lambda **_: fail())
         else:
             fail()

@@ -7,40 +7,16 @@ worker's main process never does, since it serves all children: what it has to s
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any
 
 from celery import signals
 
 from .configuration import Runtime
+from .process import ThisProcess
 
 # Seconds for which the end of a worker waits for results that its main process couldn't store yet.
-SHUTDOWN_PATIENCE = 5.0
-
-
-class Place:
-    """Where this code runs.
-
-    Attributes:
-        process: `child` or `main` of a worker, or `other`.
-        keeper: stores for the main process.
-        task: of this thread: when its task began (`begun`) and until when it may wait (`until`), on the monotonic clock.
-    """
-
-    process = "other"
-    keeper: Any = None
-    task = threading.local()
-
-    @classmethod
-    def may_wait(cls) -> bool:
-        """Return whether this is a place that may stand still: a child, or a thread of a pool of threads."""
-        return cls.process == "child" or (cls.process == "main" and not cls.must_not_wait())
-
-    @classmethod
-    def must_not_wait(cls) -> bool:
-        """Return whether this is the event loop of a worker."""
-        return cls.process == "main" and threading.current_thread() is threading.main_thread()
+SHUTDOWN_TIMEOUT = 5.0
 
 
 def _in_main(**_: Any) -> None:
@@ -49,28 +25,28 @@ def _in_main(**_: Any) -> None:
     from .keeper import Keeper
 
     chords.install()
-    Place.process = "main"
-    Place.keeper = Place.keeper or Keeper()
+    ThisProcess.kind = "main"
+    ThisProcess.keeper = ThisProcess.keeper or Keeper()
 
 
 def _in_child(**_: Any) -> None:
     # The thread of the main process doesn't exist here, and what waits there is stored there.
-    Place.process, Place.keeper = "child", None
+    ThisProcess.kind, ThisProcess.keeper = "child", None
 
 
 def _begun(sender: Any = None, **_: Any) -> None:
     if not sender.request.is_eager:
-        Place.task.begun = time.monotonic()
+        ThisProcess.task.begun = time.monotonic()
 
 
 def _at_end(**_: Any) -> None:
-    if Place.process == "main":
-        Place.keeper.finish(SHUTDOWN_PATIENCE)
+    if ThisProcess.kind == "main":
+        ThisProcess.keeper.finish(SHUTDOWN_TIMEOUT)
 
 
 def settings(_: Runtime) -> dict[str, Any]:
     """Return the Celery settings of this part."""
-    return {"result_backend": "celery_runtime.results:DatabaseBackend"}
+    return {"result_backend": "celery_runtime.result_backend:DatabaseBackend"}
 
 
 def install() -> None:
@@ -82,12 +58,3 @@ def install() -> None:
         (signals.task_prerun, _begun),
     ):
         signal.connect(receiver, weak=False, dispatch_uid=f"celery_runtime.results.{receiver.__name__}")
-
-
-def __getattr__(name: str) -> Any:
-    """Return the backend: it needs Django's models, and this module is loaded before they are."""
-    if name == "DatabaseBackend":
-        from .result_backend import DatabaseBackend
-
-        return DatabaseBackend
-    raise AttributeError(name)

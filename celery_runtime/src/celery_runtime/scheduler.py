@@ -1,4 +1,4 @@
-"""Beat's database scheduler, in two layers that are each a part's: signs of life, and patience."""
+"""Beat's database scheduler, in two layers that are each a part's: signs of life, and retries."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONGEST_SILENCE = 20.0
 class Scheduler(StockScheduler):
     """The stock scheduler with places for its layers to give signs of life."""
 
-    def sign(self) -> None:
+    def keep_alive(self) -> None:
         """Give a sign of life while something is waited for; the part `watchdog` fills this in."""
 
 
@@ -46,7 +46,7 @@ class Watched(Scheduler):
         super().__init__(*args, **kwargs)
         self.max_interval = min(self.max_interval, LONGEST_SILENCE)
 
-    def sign(self) -> None:
+    def keep_alive(self) -> None:
         """Give a sign of life."""
         alive()
 
@@ -56,14 +56,14 @@ class Watched(Scheduler):
         if not self._announced:
             notify("READY=1\nSTATUS=scheduling")
             self._announced = True
-        self.sign()
+        self.keep_alive()
         return seconds
 
     def _ensure_connected(self) -> Any:
-        return self.connection.ensure_connection(_tell, self.app.conf.broker_connection_max_retries, callback=self.sign)
+        return self.connection.ensure_connection(_tell, self.app.conf.broker_connection_max_retries, callback=self.keep_alive)
 
 
-class Patient(Scheduler):
+class Retrying(Scheduler):
     """The share of the part `beat`: a run that is due is published, however long that takes, and only then is it written down as run.
 
     Stock Celery writes it down first and swallows the error of publishing. Here a beat that is killed may publish one run twice, with
@@ -105,7 +105,7 @@ class Patient(Scheduler):
             self._database_is_away(error)
             # An entry that was being looked at isn't in the heap now.
             self._heap = None
-            self.sign()
+            self.keep_alive()
             return LONGEST_PAUSE
         return seconds
 
@@ -184,12 +184,12 @@ class Patient(Scheduler):
         """Wait, with signs of life; SIGTERM ends it."""
         until = time.monotonic() + seconds
         while (rest := until - time.monotonic()) > 0:
-            self.sign()
+            self.keep_alive()
             time.sleep(min(1.0, rest))
 
     def _ensure_connected(self) -> Any:
         return self.connection.ensure_connection(
-            _tell, None, interval_start=1, interval_step=1, interval_max=LONGEST_PAUSE, callback=self.sign
+            _tell, None, interval_start=1, interval_step=1, interval_max=LONGEST_PAUSE, callback=self.keep_alive
         )
 
     def _disconnect(self) -> None:
@@ -222,5 +222,5 @@ def scheduler_class(parts: Collection[str]) -> type[StockScheduler]:
         ConfigurationError: Celery or django-celery-beat isn't as they need it.
     """
     compatibility.require(parts, "beat")
-    layers = [layer for part, layer in (("beat", Patient), ("watchdog", Watched)) if part in parts]
+    layers = [layer for part, layer in (("beat", Retrying), ("watchdog", Watched)) if part in parts]
     return type("DatabaseScheduler", (*layers, Scheduler) if layers else (StockScheduler,), {"__module__": __name__})

@@ -2,11 +2,11 @@
 
 from importlib import import_module
 
-from . import censor, parts
+from . import masking, parts
 from .configuration import credential, handed, load
 from .overlay import overlay
 
 _configuration = load()
 globals().update(overlay(vars(import_module(_configuration.project_settings)), _configuration, credential, handed))
 parts.install(_configuration.runtime)
-censor.install()
+masking.install()

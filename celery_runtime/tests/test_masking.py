@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery_runtime.censor import MASK, filter_hidden_settings
+from celery_runtime.masking import MASK, filter_hidden_settings
 
 SECRETS = "hunter2-of-the-broker", "hunter2-of-the-cache", "hunter2-of-a-service"
 

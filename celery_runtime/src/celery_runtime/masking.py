@@ -34,7 +34,7 @@ def own_secrets() -> list[str]:
     return sorted((text for text in found if len(text) >= SHORTEST), key=len, reverse=True)
 
 
-def censored(value: Any, secrets: Iterable[str]) -> Any:
+def masked(value: Any, secrets: Iterable[str]) -> Any:
     """Return a value without passwords in URLs and without these secrets."""
     if isinstance(value, str):
         text = URL_PASSWORD.sub(rf"\1:{MASK}@", value)
@@ -42,14 +42,14 @@ def censored(value: Any, secrets: Iterable[str]) -> Any:
             text = text.replace(secret, MASK)
         return text
     if isinstance(value, Mapping):
-        return {key: MASK if is_hidden(key, one) else censored(one, secrets) for key, one in value.items()}
+        return {key: MASK if is_hidden(key, one) else masked(one, secrets) for key, one in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [censored(one, secrets) for one in value]
+        return [masked(one, secrets) for one in value]
     if isinstance(value, (bool, int, float, type(None))):
         return value
     text = str(value)
     # Anything else, such as a queue, stays what it is unless it would tell something.
-    return value if censored(text, secrets) == text else MASK
+    return value if masked(text, secrets) == text else MASK
 
 
 def is_hidden(name: Any, value: Any) -> bool:
@@ -60,7 +60,7 @@ def is_hidden(name: Any, value: Any) -> bool:
 def filter_hidden_settings(conf: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return the settings as they may be shown, in place of Celery's function of this name."""
     secrets = own_secrets()
-    shown: dict[Any, Any] = censored(conf, secrets)
+    shown: dict[Any, Any] = masked(conf, secrets)
     return shown
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from testbench.console import Steps, duration, paint, say
@@ -16,6 +18,8 @@ from testbench.podman import ROOT
 
 # A step that prints nothing for so long is said to be still under way.
 QUIET = 30
+# So many of a failed step's last lines are repeated at the end, and so many of those in which pytest names what failed.
+LAST, NAMED = 80, 20
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,35 @@ class Step:
     command: tuple[str, ...]
 
 
+@dataclass
+class Said:
+    """What a step printed, as far as it is wanted at the end: its last lines, and pytest's of what failed."""
+
+    last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST))
+    named: list[str] = field(default_factory=list)
+    _rest: bytes = b""
+
+    def add(self, chunk: bytes) -> None:
+        """Take note of some more bytes of its output."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            text = re.sub(r"\x1b\[[0-9;]*m", "", line.decode(errors="replace")).rstrip()
+            self.last.append(text)
+            if text.startswith(("FAILED ", "ERROR ")):
+                self.named.append(text)
+
+
 class Failed(Exception):
-    """A step ended with a status other than 0."""
+    """A step ended with a status other than 0.
+
+    Args:
+        what: what ended, and how.
+        said: what it had printed.
+    """
+
+    def __init__(self, what: str, said: Said | None = None) -> None:
+        super().__init__(what)
+        self.said = said or Said()
 
 
 def steps(root: Path) -> list[Step]:
@@ -55,6 +86,7 @@ def run(step: Step) -> None:
         env={**os.environ, "COLUMNS": "140"},
     )
     over = threading.Event()
+    said = Said()
 
     def watch() -> None:
         while not over.wait(1):
@@ -70,11 +102,12 @@ def run(step: Step) -> None:
         last = time.monotonic()
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
+        said.add(chunk)
     status = process.wait()
     over.set()
     watcher.join()
     if status != 0:
-        raise Failed(f"{' '.join(step.command)} exited {status}")
+        raise Failed(f"{' '.join(step.command)} exited {status}", said)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,18 +117,24 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     chosen = [step for step in steps(ROOT) if not options.only or any(word in step.name for word in options.only)]
     done = Steps()
-    failures: list[str] = []
+    failures: list[tuple[Step, Failed]] = []
     for step in chosen:
         try:
             with done.step(step.name):
                 run(step)
         except Failed as failure:
-            failures.append(str(failure))
+            failures.append((step, failure))
             say(paint(f"✗ {failure}", "red"))
     say(paint("\nSteps", "bold"))
     say(done.table())
-    for failure in failures:
-        say(paint(f"  FAILED: {failure}", "red"))
+    # Again, since the end is what is read first.
+    for step, failure in failures:
+        say(paint(f"\nThe last lines of {step.name}", "bold"))
+        say("\n".join(failure.said.last))
+    for step, failure in failures:
+        say(paint(f"  FAILED: {step.name}: {failure}", "red"))
+        for line in failure.said.named[:NAMED]:
+            say(paint(f"    {line}", "red"))
     return 1 if failures or not chosen else 0
 
 

@@ -41,6 +41,29 @@ def test_a_service_gets_the_sandbox_and_its_credentials(role):
         assert line in lines
 
 
+def closed(words):
+    """Return the paths that a unit is kept from."""
+    lines = [word.removeprefix("--property=") for word in words]
+    return {path for line in lines if line.startswith("InaccessiblePaths=") for path in line.partition("=")[2].split()}
+
+
+def test_the_sockets_of_journal_and_bus_are_closed_to_all_code_of_the_project(role):
+    wanted = {"-/run/dbus", "-/run/systemd/journal"}
+    (file,) = yaml.safe_load(role("systemd_unit", systemd_unit_units=[SERVICE]).render("units.yml.j2"))
+    assert closed(file["content"].splitlines()) == wanted
+    commands = [{"path": "/usr/local/sbin/shop-manage", "exec": "python -m django"}]
+    rendered = role("systemd_unit", systemd_unit_commands=commands, systemd_unit_command_unit=SERVICE)
+    (file,) = yaml.safe_load(rendered.render("operator_commands.yml.j2"))
+    assert closed(shlex.split(file["content"], comments=True)) == wanted
+    for name in ("install", "check", "git"):
+        assert closed(step(role, name)) >= wanted
+
+
+def test_only_a_unit_that_says_so_keeps_the_sockets_of_the_journal(role):
+    units = role("systemd_unit", systemd_unit_units=[SERVICE | {"syslog": True}]).render("units.yml.j2")
+    assert closed(yaml.safe_load(units)[0]["content"].splitlines()) == {"-/run/dbus"}
+
+
 def test_a_target_has_no_section_of_a_service(role):
     unit = {"name": "shop.target", "description": "All", "wanted_by": ["multi-user.target"]}
     (file,) = yaml.safe_load(role("systemd_unit", systemd_unit_units=[unit]).render("units.yml.j2"))

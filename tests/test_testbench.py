@@ -359,6 +359,20 @@ def test_the_options_of_a_scenarios_tests_are_texts(path: Path) -> None:
     assert {name: value for name, value in options.items() if not isinstance(value, str | bool)} == {}
 
 
+def test_what_a_failed_step_said_last_stands_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Who reads a log of an hour begins at its end, and so does what shows the end only."""
+    long = ("bash", "-c", "seq 1 500; echo FAILED test_of_mine; seq 2000 2200; exit 1")
+    planned = [runner.Step("first", long), runner.Step("second", ("seq", "1000", "1500"))]
+    monkeypatch.setattr(runner, "steps", lambda _root: planned)
+    assert runner.main([]) == 1
+    end = capfdbinary.readouterr().out.decode().partition("\nSteps\n")[2].splitlines()
+    assert end[-1].strip() == "FAILED test_of_mine"
+    assert "2200" in end
+    assert not {"500", "1000", "1500"} & set(end)
+
+
 @pytest.mark.parametrize(("status", "expected"), [("true", 0), ("false", 1)])
 def test_the_runner_goes_on_after_a_failure_and_then_fails(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], status: str, expected: int

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+import uuid
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
@@ -58,30 +59,32 @@ def children(process: Popen[bytes]) -> list[str]:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="takes root to be somebody else")
 def test_somebody_else_keeps_no_worker_from_its_name(monkeypatch: Any) -> None:
+    # A name is the machine's, where these tests may run twice at a time.
+    broker = f"redis://{uuid.uuid4()}"
     code = """if 1:
         import os, sys
         sys.path.insert(0, sys.argv[1])
         from celery_runtime import alone
         os.setgroups([]); os.setgid(65534); os.setuid(65534)
-        held = alone.take_name("redis://broker", "one@test")
+        held = alone.take_name(sys.argv[2], "one@test")
         print("held", flush=True)
         sys.stdin.read()
     """
     files = str(Path(alone.__file__).parents[1])
-    stranger = Popen([sys.executable, "-c", code, files], stdin=PIPE, stdout=PIPE)
+    stranger = Popen([sys.executable, "-c", code, files, broker], stdin=PIPE, stdout=PIPE)
     assert stranger.stdout is not None
     assert stranger.stdout.readline() == b"held\n"
-    assert alone.take_name("redis://broker", "one@test") is None
+    assert alone.take_name(broker, "one@test") is None
     stranger.communicate(b"")
-    held = alone.take_name("redis://broker", "one@test")
+    held = alone.take_name(broker, "one@test")
     assert isinstance(held, socket.socket)
     with pytest.raises(BlockingIOError, match=str(os.getpid())):
-        alone.take_name("redis://broker", "one@test")
-    assert alone.take_name("redis://another", "one@test")
+        alone.take_name(broker, "one@test")
+    assert alone.take_name(f"{broker}-another", "one@test")
     # Somebody who gives no answer.
     monkeypatch.setattr(alone, "_answer", id)
-    assert alone.take_name("redis://broker", "silent@test")
-    assert alone.take_name("redis://broker", "silent@test") is None
+    assert alone.take_name(broker, "silent@test")
+    assert alone.take_name(broker, "silent@test") is None
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,11 @@ def test_stock_celery_loses_it(jobs: Project, server: Any) -> None:
 
 def test_the_soft_limit_makes_no_failure_of_a_result_that_waits(jobs: Project) -> None:
     jobs.consume()
-    task = jobs.delay("note", "one", 2, soft_time_limit=4)
+    task = jobs.delay("hold", "one", soft_time_limit=20)
     wait_for(jobs.effects, "begun")
     with jobs.outage():
-        wait_for(lambda: "Soft time limit (4s) exceeded" in jobs.log(), "soft limit")
+        jobs.release("one")
+        wait_for(lambda: "Soft time limit (20s) exceeded" in jobs.log(), "soft limit")
         time.sleep(2)
         assert jobs.effects() == ["begin-one", "one"]
     stored(jobs, task, "SUCCESS")
@@ -70,9 +71,10 @@ def test_the_soft_limit_makes_no_failure_of_a_result_that_waits(jobs: Project) -
 
 def test_a_result_that_still_waits_at_the_hard_limit_is_made_anew(jobs: Project) -> None:
     jobs.consume()
-    task = jobs.delay("note", "one", 1, time_limit=12)
+    task = jobs.delay("hold", "one", time_limit=20)
     wait_for(jobs.effects, "begun")
     with jobs.outage():
+        jobs.release("one")
         wait_for(lambda: "isn't stored, and its message goes back to the queue" in jobs.log(), "given up")
     stored(jobs, task, "SUCCESS")
     assert jobs.effects().count("one") == 2
@@ -89,7 +91,7 @@ def test_a_task_that_cannot_begin_goes_back_to_its_queue(jobs: Project) -> None:
 
 def test_a_stop_during_an_outage_stores_what_comes_back_in_time(jobs: Project) -> None:
     worker = jobs.consume()
-    task = jobs.delay("note", "one", 60, time_limit=3)
+    task = jobs.delay("note", "one", 600, time_limit=10)
     wait_for(jobs.effects, "begun")
     with jobs.outage():
         wait_for(lambda: "Hard time limit" in jobs.log(), "hard limit")
@@ -101,7 +103,7 @@ def test_a_stop_during_an_outage_stores_what_comes_back_in_time(jobs: Project) -
 
 def test_the_main_process_keeps_what_it_cannot_store_and_serves_on(jobs: Project) -> None:
     jobs.consume()
-    late = jobs.delay("note", "late", 60, time_limit=3)
+    late = jobs.delay("note", "late", 600, time_limit=10)
     wait_for(jobs.effects, "begun")
     with jobs.outage():
         wait_for(lambda: f"the state FAILURE of the task {late} is stored when it is back" in jobs.log(), "kept")

@@ -17,6 +17,9 @@ WAITING is owed nothing. Redis noted the lists with that question and sends one 
 
 A lost connection, an error and the end of a channel lead from every state to IDLE.
 
+What the worker has done since its last fetch travels with the next one, ahead of it: for Redis, one packet is much less work than
+two. So the answers to settlements come first, in the order in which they were sent, and the answer to the fetch comes last.
+
 Redis notes what a connection with CLIENT TRACKING reads. With OPTIN it does so for the command behind CLIENT CACHING YES alone:
 else Redis 7.0 would note every key that the script was given, the record among them, and wake each worker for every task
 of every other (Redis 7.4 and later note what the script read). The question is one command, so nothing can come in between:
@@ -26,8 +29,10 @@ a message that arrives before it is counted, one that arrives after it is told o
 from __future__ import annotations
 
 import logging
+from collections import deque
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 from kombu.utils.encoding import bytes_to_str
 from redis.exceptions import NoScriptError, ResponseError
@@ -35,6 +40,8 @@ from redis.exceptions import NoScriptError, ResponseError
 from .ledger import script
 
 logger = logging.getLogger(__name__)
+
+SCRIPTS = ("fetch", "settle")
 
 
 class State(Enum):
@@ -46,19 +53,39 @@ class State(Enum):
     WAITING = auto()
 
 
+class Settlement(NamedTuple):
+    """A message that is done: its tag, and keys and arguments of the script `settle`."""
+
+    tag: str
+    keys: list[str]
+    arguments: list[Any]
+
+
 class Fetcher:
     """The state of one channel's fetching.
+
+    Args:
+        answered: is told what Redis says of a settlement: the tag, and the script's answer or the error.
+        in_doubt: is told the tags of settlements whose answers are not going to come.
 
     Attributes:
         state: what it is doing.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        answered: Callable[[str, int | ResponseError], None] = lambda *_: None,
+        in_doubt: Callable[[list[str]], None] = lambda _: None,
+    ) -> None:
         self.state = State.IDLE
+        self._answered = answered
+        self._in_doubt = in_doubt
+        # Tags of the settlements that were sent and not answered, in their order.
+        self._settling: deque[str] = deque()
         # The socket that was set up: a connection that was made anew needs it again.
         self._prepared: Any = None
         self._tracked = False
-        self._digest = ""
+        self._digests: dict[str, str] = {}
         self._lists: list[str] = []
 
     @property
@@ -69,26 +96,43 @@ class Fetcher:
     def reset(self) -> None:
         """Begin anew: the connection is gone, or what it was doing is void."""
         self.state = State.IDLE
+        if self._settling:
+            tags = list(self._settling)
+            self._settling.clear()
+            self._in_doubt(tags)
 
     def look_again(self) -> None:
         """Fetch at the next turn of the event loop, if it waits."""
         if self.state is State.WAITING:
             self.state = State.IDLE
 
-    def fetch(self, connection: Any, keys: list[str], arguments: list[Any], first: int) -> None:
-        """Ask for a message.
+    def fetch(
+        self,
+        connection: Any,
+        keys: list[str],
+        arguments: list[Any],
+        first: int,
+        settlements: Iterable[Settlement] = (),
+    ) -> None:
+        """Say which messages are done, and ask for another.
 
         Args:
             connection: the connection, which is IDLE.
             keys: keys of the script `fetch`.
             arguments: its arguments.
             first: from which key on they are lists of messages.
+            settlements: what is done.
         """
         if self._prepared is None or self._prepared is not connection._sock:
             self._prepare(connection)
         self._lists = keys[first:]
+        commands = [self._call("settle", one.keys, one.arguments) for one in settlements]
+        self._settling.extend(one.tag for one in settlements)
         self.state = State.FETCHING
-        connection.send_command("EVALSHA", self._digest, len(keys), *keys, *arguments)
+        connection.send_packed_command(connection.pack_commands([*commands, self._call("fetch", keys, arguments)]))
+
+    def _call(self, name: str, keys: list[str], arguments: list[Any]) -> tuple[Any, ...]:
+        return ("EVALSHA", self._digests[name], len(keys), *keys, *arguments)
 
     def read(self, connection: Any) -> list[Any] | None:
         """Read what has arrived; return a message as the script returns it, or None.
@@ -109,10 +153,12 @@ class Fetcher:
 
     def _read(self, connection: Any) -> list[Any] | None:
         while True:
-            response = connection.read_response(push_request=True)
+            response = self._response(connection)
             if response is None:
                 # Redis says that a list has changed. What it says before the question is answered is settled by the answer.
                 self.look_again()
+            elif self._settling:
+                self._answered(self._settling.popleft(), response)
             elif self.state is State.FETCHING:
                 if isinstance(response, list):
                     self.reset()
@@ -123,6 +169,17 @@ class Fetcher:
             # What else has arrived lies in the client's buffer, where the event loop doesn't see it.
             if not connection.can_read(timeout=0):
                 return None
+
+    def _response(self, connection: Any) -> Any:
+        """Return what has arrived. An error that answers a settlement is no reason to leave the answers behind it unread."""
+        try:
+            return connection.read_response(push_request=True)
+        except ResponseError as error:
+            if not self._settling:
+                raise
+            if isinstance(error, NoScriptError):
+                self._prepared = None
+            return error
 
     def _look(self, connection: Any, skipped: int) -> None:
         """Ask whether there is still nothing in the lists that were looked at: all but the first few."""
@@ -138,7 +195,7 @@ class Fetcher:
         commands = [
             ("CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP"),
             ("CLIENT", "CACHING", "YES"),
-            ("SCRIPT", "LOAD", script("fetch")),
+            *(("SCRIPT", "LOAD", script(name)) for name in SCRIPTS),
         ]
         connection.send_packed_command(connection.pack_commands(commands))
         refusals = [self._refusal(connection) for _ in commands[:2]]
@@ -146,7 +203,7 @@ class Fetcher:
         if not self._tracked:
             reason = next(filter(None, refusals))
             logger.warning("Redis refuses CLIENT TRACKING (%s): tasks begin up to a second late", reason)
-        self._digest = bytes_to_str(connection.read_response())
+        self._digests = {name: bytes_to_str(connection.read_response()) for name in SCRIPTS}
         self._prepared = connection._sock
 
     def _refusal(self, connection: Any) -> str:

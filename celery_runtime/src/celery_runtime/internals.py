@@ -249,6 +249,11 @@ INTERNALS = (
         Use(f"{REDIS}:Channel.conn_or_acquire"),
         Use(f"{REDIS}:Channel.pool"),
         Override(
+            f"{REDIS}:MultiChannelPoller.on_poll_start",
+            "self",
+            (f"{REDIS}:Transport.register_with_event_loop", f"{REDIS}:MultiChannelPoller.get"),
+        ),
+        Override(
             f"{REDIS}:MultiChannelPoller.on_readable",
             "self, fileno",
             (f"{REDIS}:Transport.on_readable", f"{REDIS}:MultiChannelPoller.handle_event"),

@@ -225,13 +225,17 @@ class Ledger:
         logger.error("the entry %s of %s can't be read and is removed: %s: %s", shown(field), key, why, shown(value))
         self._run("remove", [key], field, value)
 
+    def settlement(self, tag: str) -> tuple[list[str], list[Any]]:
+        """Return keys and arguments of the script `settle` for a message that this process had."""
+        return [self.messages, self.times, self.holders, self.losses], [raw(tag), self.fetches.get(tag, "")]
+
     def settle(self, tag: str) -> bool:
         """Forget a message: its task is done, or was refused; tell whether it still was the caller's.
 
         Of a message that was taken over meanwhile the record is another's.
         """
-        keys = [self.messages, self.times, self.holders, self.losses]
-        done = self._run("settle", keys, raw(tag), self.fetches.get(tag, ""))
+        keys, arguments = self.settlement(tag)
+        done = self._run("settle", keys, *arguments)
         self.fetches.pop(tag, None)
         return bool(done)
 

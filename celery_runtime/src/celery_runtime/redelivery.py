@@ -26,8 +26,9 @@ from .configuration import load
 from .entries import shown
 from .evidence import End
 from .ledger import DeadLetter, Ledger
+from .qos import settle
 from .survey import Survey
-from .transport import Channel, settle
+from .transport import Channel
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Redelivery(bootsteps.StartStopStep):
         Channel.current = channel
         self._observation = Observation(load().runtime.lease_seconds)
         self._survey = Survey(load().runtime.lease_seconds)
+        Channel.settlements.begin_anew()
         settle_what_is_left(channel)
         # The lease comes first: whoever holds something has one.
         channel.ledger.renew(channel.node)
@@ -84,6 +86,12 @@ class Redelivery(bootsteps.StartStopStep):
             evidence.begin(channel.ledger, channel.node)
         self._was_started = True
         consumer.timer.call_repeatedly(RENEWAL, self._renew, (consumer.app, channel))
+
+    def stop(self, consumer: Any) -> None:  # noqa: ARG002 (Celery's signature)
+        """Say what is done before the event loop's end: the pool may run for long after it."""
+        Channel.settlements.travel = False
+        if Channel.current is not None and Channel.current.connection is not None:
+            Channel.current.settle_due(at_once=True)
 
     def _renew(self, app: Any, channel: Channel) -> None:
         settle_what_is_left(channel)
@@ -124,9 +132,10 @@ def running() -> set[str]:
 
 def settle_what_is_left(channel: Channel) -> None:
     """Tell the broker what it could not be told while it was away."""
-    for tag, requeue in list(Channel.unsettled.items()):
-        settle(channel, tag, requeue)
-        Channel.unsettled.pop(tag, None)
+    unsettled = Channel.settlements.unsettled
+    for tag, requeue in list(unsettled.items()):
+        settle(channel, tag, requeue, again=True)
+        unsettled.pop(tag, None)
 
 
 def put_back(app: Any, ledger: Ledger, node: str, end: End | None, running: set[str]) -> None:

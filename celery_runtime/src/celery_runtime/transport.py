@@ -15,24 +15,24 @@ from queue import Empty
 from time import monotonic, time
 from typing import Any, ClassVar
 
-from kombu.transport import TRANSPORT_ALIASES, virtual
+from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as base
 from kombu.utils.encoding import bytes_to_str
 from redis import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from . import alone, decompression, plain, retries, waiting
 from .blame import Loss
 from .configuration import Runtime, load
 from .connections import KEEPALIVE, BrokerConnection
 from .direct import DirectGet, decoded
-from .entries import raw, shown, text
+from .entries import shown, text
 from .envelope import check_outside, describe
-from .fetching import Fetcher, State
+from .fetching import Fetcher, Settlement, State
 from .ledger import DeadLetter, Ledger
 from .letters import as_text
+from .qos import Message, QoS, log_overtaken
+from .settling import Settlements
 
 logger = logging.getLogger(__name__)
 
@@ -42,131 +42,10 @@ def is_celery_command() -> bool:
     return "celery" in Path(sys.argv[0]).parts[-2:]
 
 
-def stopping() -> bool:
-    """Tell whether the worker of this process is shutting down."""
-    # Loaded in workers; a web process has no need of it.
-    state = sys.modules.get("celery.worker.state")
-    # An exit status: 0 means a stop, too.
-    return state is not None and any(
-        flag is not None and flag is not False for flag in (state.should_stop, state.should_terminate)
-    )
-
-
 def log_dead_letter(letter: DeadLetter) -> None:
     """Say of a dead letter that it is one, where no worker says more."""
     reason = letter.story[-1]["reason"]
     logger.error("a message of the queue %s was moved to the dead letters as %s: %s", letter.list, letter.id, reason)
-
-
-class Message(base.Channel.Message):
-    """A message of this transport.
-
-    Attributes:
-        set_aside: whether it is a dead letter by now. What is said of it afterwards has come too late, and is no error.
-    """
-
-    set_aside = False
-
-    @property
-    def acknowledged(self) -> bool:
-        """Return whether it is settled."""
-        return self.set_aside or super().acknowledged
-
-    def ack(self, multiple: bool = False) -> None:
-        """Acknowledge it."""
-        if not self.set_aside:
-            super().ack(multiple)
-
-    def reject(self, requeue: bool = False) -> None:
-        """Give it up, or back."""
-        if not self.set_aside:
-            super().reject(requeue)
-
-
-class QoS(base.QoS):
-    """Keeps the record of unacknowledged messages through the ledger."""
-
-    def append(self, message: Any, delivery_tag: str) -> None:
-        """Count a message; the fetch has recorded it already, unless it came another way."""
-        if delivery_tag == self.channel.fetched:
-            self.channel.fetched = None
-            virtual.QoS.append(self, message, delivery_tag)
-        else:
-            super().append(message, delivery_tag)
-
-    def ack(self, delivery_tag: str) -> None:
-        """Settle a message."""
-        self._settle(delivery_tag, requeue=False)
-
-    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Settle a message, or put it at the end of its queue."""
-        self._settle(delivery_tag, requeue)
-
-    def _settle(self, tag: str, requeue: bool) -> None:
-        if not requeue:
-            Channel.lost.pop(tag, None)
-        if Channel.unsettled:
-            # The broker was away a moment ago, and each attempt may take a whole timeout: see `redelivery`.
-            Channel.unsettled[tag] = requeue
-            self.forget(tag)
-            return
-        try:
-            settle(self.channel.alive(), tag, requeue)
-        except self.channel.connection_errors:
-            if not self.channel.node:
-                raise
-            # The task is done. Were it given up here, it would be done again.
-            Channel.unsettled[tag] = requeue
-            logger.warning("the broker can't be told of %s now; it will be when it is back", tag)
-        self.forget(tag)
-
-    def forget(self, tag: str) -> None:
-        """Count a message no longer that was moved elsewhere."""
-        virtual.QoS.ack(self, tag)
-
-    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False, own: bool = False) -> None:
-        """Put a message back into its queue: as the next to be taken, or as the last; with `own` if it still is this process's."""
-        tag = text(tag) if isinstance(tag, bytes) else tag
-        ledger = self.channel.alive().ledger
-        outcome = ledger.restore(tag, first=not leftmost, own=own, loss=Channel.lost.get(tag))
-        Channel.lost.pop(tag, None)
-        if outcome is None:
-            # No worker of ours fetched it.
-            try:
-                super().restore_by_tag(raw(tag), client, leftmost)
-            except (RedisConnectionError, RedisTimeoutError, OutOfMemoryError):
-                raise
-            except Exception as error:
-                outcome = ledger.bury(tag, None, f"unreadable: {describe(error)}")
-        if isinstance(outcome, DeadLetter):
-            Channel.on_dead_letter(outcome)
-
-    def restore_visible(self, *arguments: Any, **options: Any) -> None:
-        """Put back what outlived the visibility timeout. A full Redis refuses kombu's lock for it: then at another time."""
-        try:
-            super().restore_visible(*arguments, **options)
-        except OutOfMemoryError:
-            logger.debug("Redis is full: the visibility timeout is looked after later")
-        except self.channel.ResponseError as error:
-            if "WRONGTYPE" not in str(error) or not self.channel.ledger.set_aside():
-                raise
-
-    def restore_unacked(self, client: Any = None) -> None:  # noqa: ARG002 (kombu's signature)
-        """Put back what was delivered, at a shutdown. After the loss of a connection, tasks still run: `redelivery` sorts them."""
-        self._flush()
-        if not self.channel.node or stopping():
-            # The oldest last, as the next to be taken.
-            for tag in reversed(self._delivered):
-                self.restore_by_tag(tag, own=True)
-        self._delivered.clear()
-
-
-def settle(channel: Channel, tag: str, requeue: bool) -> None:
-    """Tell the broker what became of a message."""
-    if requeue:
-        channel.qos.restore_by_tag(tag, leftmost=True, own=True)
-    elif not channel.ledger.settle(tag):
-        logger.warning("the message %s was no longer this worker's: somebody else runs it, or has run it", shown(tag))
 
 
 class Channel(DirectGet, base.Channel):
@@ -184,8 +63,8 @@ class Channel(DirectGet, base.Channel):
     fetched: str | None = None
     # Where the worker's consumer is now: a task may end on a connection that is gone.
     current: ClassVar[Channel | None] = None
-    # What the broker could not be told yet: tag, and whether to requeue.
-    unsettled: ClassVar[dict[str, bool]] = {}
+    # What the broker may not know yet of messages that this process had.
+    settlements: ClassVar[Settlements] = Settlements()
     # Messages whose child was lost, until the broker knows: see `lost_children`.
     lost: ClassVar[dict[str, Loss]] = {}
 
@@ -197,7 +76,7 @@ class Channel(DirectGet, base.Channel):
     _ledger: Ledger | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._fetcher = Fetcher()
+        self._fetcher = Fetcher(self._answered, self.settlements.doubt)
         super().__init__(*args, **kwargs)
 
     @property
@@ -226,9 +105,8 @@ class Channel(DirectGet, base.Channel):
 
     def known(self) -> set[str]:
         """Return the tags of the messages that this process has, on any channel of this one's connection."""
-        return {tag for channel in self.connection.channels for tag in list(channel.qos._delivered)} | set(
-            self.unsettled
-        )
+        delivered = {tag for channel in self.connection.channels for tag in list(channel.qos._delivered)}
+        return delivered | set(self.settlements)
 
     def pending(self) -> set[float]:
         """Return the times of the fetches whose answers are due."""
@@ -315,7 +193,14 @@ class Channel(DirectGet, base.Channel):
         self._fetched_at = arguments[1]
         self._queue_of |= lists
         self._brpop_sent_at = monotonic()
-        self._fetcher.fetch(self.client.connection, keys, arguments, len(keys) - len(self._queue_of))
+        done = self.settlements.send()
+        settlements = [Settlement(tag, *self.ledger.settlement(tag)) for tag in done]
+        try:
+            self._fetcher.fetch(self.client.connection, keys, arguments, len(keys) - len(self._queue_of), settlements)
+        except BaseException:
+            self._fetcher.reset()
+            self.settlements.doubt(done)
+            raise
 
     def _brpop_read(self, **_: Any) -> bool:
         connection = self.client.connection
@@ -364,6 +249,37 @@ class Channel(DirectGet, base.Channel):
             # A consumer that acknowledges nothing (no_ack) is not going to.
             self.fetched = None
             self.ledger.settle(tag)
+
+    def _answered(self, tag: str, answer: int | ResponseError) -> None:
+        """Take note of what Redis says of a settlement that travelled."""
+        self.settlements.answered(tag)
+        if isinstance(answer, ResponseError):
+            # Alone it is sent with more care: a key of the wrong type is set aside, and a script that Redis forgot is loaded.
+            self.settlements.refused.append(tag)
+            return
+        self.ledger.fetches.pop(tag, None)
+        if not answer:
+            log_overtaken(tag)
+
+    def settle_due(self, at_once: bool = False) -> None:
+        """Send alone what can't travel: no fetch comes before something else does.
+
+        Args:
+            at_once: whether not to wait for the answer to a fetch either, after which the next one comes.
+        """
+        settlements = self.settlements
+        fetching = self._fetcher.state is State.FETCHING and self.qos.can_consume()
+        if not settlements.refused and (not settlements.due or (fetching and not at_once)):
+            return
+        for tag in settlements.take():
+            if settlements.unsettled:
+                settlements.doubt([tag])
+                continue
+            try:
+                self.qos.settle_alone(tag)
+            except ResponseError:
+                # It stays in the record, where `survey` finds it.
+                logger.exception("Redis refuses to settle the message %s", shown(tag))
 
     def tell_of_dead_letter(self, name: bytes, ends: bytes, letter: bytes, reason: bytes) -> None:
         """Say of a message that the script has set aside that it is a dead letter, of which both ends and the id came."""
@@ -414,6 +330,13 @@ class Channel(DirectGet, base.Channel):
 class Poller(base.MultiChannelPoller):
     """Lets waiting channels look again, and keeps what Redis pushes from being taken for the end of a connection."""
 
+    def on_poll_start(self) -> None:
+        """Begin a turn of the event loop: fetch, and say what is done; kombu calls this without an event loop, too."""
+        super().on_poll_start()
+        channel = Channel.current
+        if channel in self._channels:
+            channel.settle_due()
+
     def on_readable(self, fileno: int) -> Any:
         """Read from a connection."""
         channel, kind = self._fd_to_chan.get(fileno, (None, None))
@@ -422,9 +345,11 @@ class Poller(base.MultiChannelPoller):
         return super().on_readable(fileno)
 
     def look_again(self) -> None:
-        """Ask again on each connection that waits."""
+        """Ask again on each connection that waits; what is done waits no longer."""
         for channel in self._channels:
             channel.look_again()
+        if Channel.current in self._channels:
+            Channel.current.settle_due(at_once=True)
 
     def maybe_check_brpop_health(self) -> None:
         """Look again, too: kombu calls this after a while without news where there is no event loop."""
@@ -463,6 +388,7 @@ class Transport(base.Transport):
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Register, with a look at the queues each second as the net under Redis's messages."""
         super().register_with_event_loop(connection, loop)
+        Channel.settlements.travel = True
         loop.call_repeatedly(self.brpop_timeout, self.cycle.look_again)
 
 

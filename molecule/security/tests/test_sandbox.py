@@ -25,6 +25,8 @@ REFUSALS = {
     "ENODEV",
     "ENXIO",
 }
+# What attacks.attempts writes to the journal when it is let.
+CLAIMED = "--identifier=sshd --grep=a-task-says-this-in-another-name"
 # In the host's memory that is shared by name.
 SHARED = "/dev/shm/of-the-host"
 
@@ -37,13 +39,16 @@ def seen(request: pytest.FixtureRequest, hosts: dict[str, Any]) -> dict[str, Any
     # A worker may talk to the host of its broker, whatever the port.
     others = [hosts["site"].ansible.get_variables()["ansible_host"]] if name == "vault" else []
     before = attack.units(host)
+    begun = host.check_output("date +%s")
     # Something to be found, also where no PostgreSQL keeps its own there.
     host.check_output(f"touch {SHARED}")
     try:
         found = attack.shell(host, "run_attacks.py", QUEUE=f"attacks-{name}", OTHERS=others)
     finally:
         host.check_output(f"rm {SHARED}")
-    return found | {"before": before, "after": attack.units(host)}
+    host.check_output("journalctl --sync")
+    claimed = host.run(f"journalctl --quiet --since=@{begun} {CLAIMED}").stdout
+    return found | {"before": before, "after": attack.units(host), "claimed": claimed}
 
 
 def test_each_attempt_is_stopped(seen: dict[str, Any]) -> None:
@@ -51,6 +56,18 @@ def test_each_attempt_is_stopped(seen: dict[str, Any]) -> None:
     outcomes = seen["try_all"]["result"]
     assert len(outcomes) >= 90
     assert {name: outcome for name, outcome in outcomes.items() if outcome not in REFUSALS} == {}
+
+
+def test_no_line_stands_under_another_program_s_name(seen: dict[str, Any]) -> None:
+    tried = {name: outcome for name, outcome in seen["try_all"]["result"].items() if name.startswith("claim-")}
+    # Not "not found": the sockets are on every host.
+    assert tried == dict.fromkeys(tried, "EACCES")
+    assert len(tried) == 4
+    assert seen["claimed"] == ""
+
+
+def test_the_system_bus_is_closed(seen: dict[str, Any]) -> None:
+    assert seen["try_all"]["result"]["reach-the-system-bus"] == "EACCES"
 
 
 def test_what_is_tried_to_be_read_is_there(hosts: dict[str, Any]) -> None:

@@ -15,6 +15,8 @@ local most = tonumber(ARGV[4])
 local first = 6
 -- Bytes of each end of a message that was set aside: somewhere there stands whose it is, however large the rest.
 local END = 16384
+-- The tag that this call has written to the messages.
+local recorded
 
 -- A message that went down with its worker twice runs beside no other such one: only one of them can be the cause.
 local function has_suspect()
@@ -43,18 +45,18 @@ local function read(raw)
     if properties.delivery_tag == '' or #properties.delivery_tag > 255 or properties.delivery_tag:find('[^\32-\126]') then
         return nil, 'its delivery_tag is no short, plain text'
     end
-    -- It would take the place of the other in the record, which would then be lost with its worker.
-    if redis.call('HGET', holders, properties.delivery_tag) then
-        return nil, 'its delivery_tag is that of a message that a worker holds'
-    end
     return properties
 end
 
+-- Returns the tag, or nil where that of another message stands in its place, which would then be lost with its worker.
 local function record(list, raw, properties)
     local tag, info = properties.delivery_tag, properties.delivery_info
     -- The message as it is: written anew, its empty lists would become objects.
     local where = cjson.encode(info.exchange or '') .. ', ' .. cjson.encode(info.routing_key or '')
-    redis.call('HSET', messages, tag, '[' .. raw .. ', ' .. where .. ']')
+    if redis.call('HSETNX', messages, tag, '[' .. raw .. ', ' .. where .. ']') == 0 then
+        return nil
+    end
+    recorded = tag
     redis.call('ZADD', times, now, tag)
     if node ~= '' then
         redis.call('HSET', holders, tag, cjson.encode({node, list}))
@@ -80,6 +82,9 @@ local function take(list, raw, suspect)
         return set_aside(list, raw, reason)
     end
     local tag = record(list, raw, properties)
+    if not tag then
+        return set_aside(list, raw, 'its delivery_tag is that of a message that a worker holds')
+    end
     if suspect then
         redis.call('HSET', running, node, tag)
     end
@@ -97,17 +102,25 @@ elseif suspects > 0 and redis.call('EXISTS', unpack(KEYS, first, first + suspect
         begin = first
     end
 end
-for index = begin, #KEYS do
-    local list = KEYS[index]
-    local raw = redis.call('RPOP', list)
-    if raw then
-        local ok, taken = pcall(take, list, raw, index < first + suspects)
-        if not ok then
-            -- A key of the record is of the wrong type, say. Nothing that was taken is lost to it.
-            redis.call('RPUSH', list, raw)
-            error(taken, 0)
-        end
-        return taken
-    end
+-- One command for all lists. Its arguments are these and the end from which it takes.
+local count = #KEYS - begin + 1
+table.insert(KEYS, 'RIGHT')
+local taken = redis.call('LMPOP', count, unpack(KEYS, begin))
+if not taken then
+    return skipped
 end
-return skipped
+local list, raw = taken[1], taken[2][1]
+local suspect = false
+for index = first, first + suspects - 1 do
+    suspect = suspect or KEYS[index] == list
+end
+local ok, answer = pcall(take, list, raw, suspect)
+if not ok then
+    -- A key of the record is of the wrong type, say. Nothing that was taken is lost to it.
+    redis.call('RPUSH', list, raw)
+    if recorded then
+        redis.call('HDEL', messages, recorded)
+    end
+    error(answer, 0)
+end
+return answer

@@ -7,7 +7,13 @@ from pathlib import Path
 
 SECRETS = ("/etc/sample/credentials/secret_key", "/opt/sample/tools/index.env", "/etc/shadow", "/root/.profile")
 FOLDERS = ("/etc", "/opt/sample", "/usr/local/sbin", "/var/lib/sample/media")
-SOCKETS = ("/run/redis/redis-server.sock", "/run/postgresql/.s.PGSQL.5432", "/run/dbus/system_bus_socket")
+SOCKETS = (
+    "/run/redis/redis-server.sock",
+    "/run/postgresql/.s.PGSQL.5432",
+    "/run/dbus/system_bus_socket",
+    "/run/systemd/journal/stdout",
+)
+DATAGRAM_SOCKETS = ("/dev/log", "/run/systemd/journal/socket")
 # Address and port of who isn't the package index; the test fills them in.
 PEERS = []
 
@@ -30,9 +36,9 @@ def write(folder):
     file.unlink()
 
 
-def connect(path):
+def connect(path, kind=socket.SOCK_STREAM):
     """Connect to a unix socket."""
-    with socket.socket(socket.AF_UNIX) as one:
+    with socket.socket(socket.AF_UNIX, kind) as one:
         one.connect(path)
 
 
@@ -50,7 +56,8 @@ def testify(kind, folder):
         "read": [path for path in SECRETS if works(Path(path).read_bytes)],
         "written": [path for path in FOLDERS if works(lambda: write(path))],  # noqa: B023 (called at once)
         "reached": [peer for peer in PEERS if works(lambda: socket.create_connection(peer, timeout=3).close())],  # noqa: B023 (the same)
-        "sockets": [path for path in SOCKETS if works(lambda: connect(path))],  # noqa: B023 (the same)
+        "sockets": [path for path in SOCKETS if works(lambda: connect(path))]  # noqa: B023 (the same)
+        + [path for path in DATAGRAM_SOCKETS if works(lambda: connect(path, socket.SOCK_DGRAM))],  # noqa: B023 (the same)
         "credentials": [str(path) for path in Path("/run/credentials").glob("*/*") if works(path.read_bytes)],
         "index": sorted(name for name in os.environ if "INDEX" in name),
     }

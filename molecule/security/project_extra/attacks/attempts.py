@@ -212,6 +212,25 @@ def ask_systemd() -> str:
     return "connected"
 
 
+def claim(path: str, kind: int, text: str) -> Callable[[], str]:
+    """Return what sends a line to a socket of the journal, where whoever sends says under which name."""
+
+    def attempt() -> str:
+        with socket.socket(socket.AF_UNIX, kind) as one:
+            one.connect(path)
+            one.sendall(text.encode())
+        return "sent"
+
+    return attempt
+
+
+def reach_the_bus() -> str:
+    """Connect to the system bus, which tells of all units and their processes."""
+    with socket.socket(socket.AF_UNIX) as bus:
+        bus.connect("/run/dbus/system_bus_socket")
+    return "connected"
+
+
 def _text(value: str) -> bytes:
     return struct.pack("<I", len(value)) + value.encode() + b"\0"
 
@@ -259,6 +278,12 @@ def stop_unit(unit: str) -> Callable[[], str]:
     return attempt
 
 
+JOURNAL = "/run/systemd/journal"
+# One line in each of the ways that the journal knows; the test looks for it.
+CLAIMED_NAME, CLAIMED_TEXT = "sshd", "a-task-says-this-in-another-name"
+SYSLOG_LINE = f"<86>{CLAIMED_NAME}[1]: {CLAIMED_TEXT}"
+JOURNAL_ENTRY = f"SYSLOG_IDENTIFIER={CLAIMED_NAME}\nMESSAGE={CLAIMED_TEXT}\n"
+STREAM = f"{CLAIMED_NAME}\n\n6\n0\n0\n0\n0\n{CLAIMED_TEXT}\n"
 LIVE = f"/opt/{APP}/live"
 LINKER = "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 TEMPORARY = "/tmp"  # noqa: S108 (the unit's own)
@@ -317,9 +342,15 @@ def attempts(others: list[str]) -> dict[str, Callable[[], Any]]:
         "listen-on-a-privileged-port": listen(25),
         "listen-on-a-port": listen(8081),
         "reach-a-public-address": connect("198.51.100.1", 443),
-        "reach-the-metadata-address": connect("169.254.169.254", 80),
-        "send-to-a-public-resolver": send_datagram("9.9.9.9", 53),
+        # Beside a cloud's metadata service. Where the sandbox fails, the attempt must meet nobody.
+        "reach-a-link-local-address": connect("169.254.1.254", 80),
+        "send-a-datagram-to-a-public-address": send_datagram("203.0.113.53", 53),
         "ask-systemd": ask_systemd,
+        "reach-the-system-bus": reach_the_bus,
+        "claim-a-name-in-the-system-log": claim("/dev/log", socket.SOCK_DGRAM, SYSLOG_LINE),
+        "claim-a-name-in-the-journal-s-own-log": claim(f"{JOURNAL}/dev-log", socket.SOCK_DGRAM, SYSLOG_LINE),
+        "claim-a-name-in-the-journal": claim(f"{JOURNAL}/socket", socket.SOCK_DGRAM, JOURNAL_ENTRY),
+        "claim-a-name-as-a-unit-s-output": claim(f"{JOURNAL}/stdout", socket.SOCK_STREAM, STREAM),
         "stop-a-unit": stop_unit("celery-beat.service"),
         "stop-the-target": stop_unit(f"{APP}.target"),
     }

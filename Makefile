@@ -21,7 +21,8 @@ export UV_CUSTOM_COMPILE_COMMAND := make lock
 COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links
 LOCKS := requirements.txt sample_project/requirements.lock sample_project/requirements-dev.lock \
-	celery_runtime/requirements-test.lock roles/celery_runtime/files/runtime.lock roles/django_project/files/tools.lock molecule/faults/project/requirements.lock
+	celery_runtime/requirements-test.lock roles/celery_runtime/files/runtime.lock roles/django_project/files/tools.lock \
+	molecule/faults/project/requirements.lock
 
 .PHONY: help
 help: ## List the targets
@@ -97,7 +98,7 @@ bench: runtime-environment ## The runtime against stock kombu: tasks a second, C
 	@$(RUNTIME_PYTHON) -m bench --rounds $(or $(ROUNDS),5) --tasks $(or $(TASKS),4000)
 
 .PHONY: lock
-lock: setup ## Pin the newest versions that the ranges allow, with hashes: controller, roles, sample project
+lock: setup ## Pin the newest versions that the ranges allow, with hashes: controller, roles, runtime, sample project
 	@$(COMPILE) --group test pyproject.toml -o requirements.txt
 	@$(COMPILE) --all-extras celery_runtime/pyproject.toml roles/celery_runtime/files/requirements.in -o roles/celery_runtime/files/runtime.lock
 	@$(COMPILE) roles/django_project/files/tools.in -o roles/django_project/files/tools.lock

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from importlib.metadata import distributions
@@ -28,7 +29,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def wheel(project: Path, tmp_path: Path) -> Path:
     """Return the built wheel."""
-    return build_wheel.build(project, tmp_path / "wheels")
+    return build_wheel.build(project, [], tmp_path / "wheels")
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -43,7 +44,7 @@ def test_the_wheel_holds_all_that_the_package_has_and_nothing_else(project: Path
     (package / "__pycache__").mkdir(exist_ok=True)
     (package / "__pycache__/parts.cpython-311.pyc").write_bytes(b"")
     (package / "parts.pyc").write_bytes(b"")
-    names = zipfile.ZipFile(build_wheel.build(project, tmp_path / "wheels")).namelist()
+    names = zipfile.ZipFile(build_wheel.build(project, [], tmp_path / "wheels")).namelist()
     assert {name for name in names if ".dist-info/" not in name} == wanted
     assert {"celery_runtime/lua/fetch.lua", "celery_runtime/py.typed"} <= wanted
 
@@ -58,7 +59,7 @@ def test_the_wheel_says_what_it_needs_and_brings_the_command(wheel: Path) -> Non
 
 
 def test_the_same_source_is_the_same_wheel(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = build_wheel.build(project, tmp_path / "first")
+    first = build_wheel.build(project, [], tmp_path / "first")
     other = tmp_path / "elsewhere/ansible_collections/some/thing/celery_runtime"
     shutil.copytree(project, other)
     # A team's own repository, with files of its own to ignore.
@@ -71,7 +72,7 @@ def test_the_same_source_is_the_same_wheel(project: Path, tmp_path: Path, monkey
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     mask = os.umask(0o077)
     try:
-        second = build_wheel.build(other, tmp_path / "second")
+        second = build_wheel.build(other, [], tmp_path / "second")
     finally:
         os.umask(mask)
     assert second.name == first.name
@@ -102,38 +103,47 @@ def test_what_becomes_a_part_of_the_wheel_names_it(
     assert (build_wheel.digest(project, []) != before) is counts
 
 
-def test_files_beside_it_can_name_it_too(project: Path, tmp_path: Path) -> None:
+def test_what_goes_along_names_it_too_and_is_packed_with_it(project: Path, tmp_path: Path) -> None:
     lock = tmp_path / "runtime.lock"
     lock.write_text("one==1\n")
     before = build_wheel.digest(project, [lock])
+    first = build_wheel.build(project, [lock], tmp_path / "wheels")
     lock.write_text("one==2\n")
+    lock.chmod(0o600)
     assert before not in (build_wheel.digest(project, [lock]), build_wheel.digest(project, []))
+    second = build_wheel.build(project, [lock], tmp_path / "wheels")
+    assert (second.read_bytes(), second == first) == (first.read_bytes(), False)
+    with tarfile.open(second.with_name("archive.tar")) as archive:
+        assert {(entry.name, entry.mode, entry.uid) for entry in archive} == {(second.name, 0o644, 0), (lock.name, 0o644, 0)}
+        packed = archive.extractfile(lock.name)
+        assert packed is not None
+        assert packed.read() == b"one==2\n"
 
 
 def test_it_is_built_once_in_a_run(project: Path, tmp_path: Path) -> None:
-    first = build_wheel.build(project, tmp_path / "wheels")
+    first = build_wheel.build(project, [], tmp_path / "wheels")
     made = first.stat().st_mtime_ns
-    assert build_wheel.build(project, tmp_path / "wheels") == first
+    assert build_wheel.build(project, [], tmp_path / "wheels") == first
     assert first.stat().st_mtime_ns == made
     assert list((tmp_path / "wheels").iterdir()) == [first.parent]
 
 
 def test_nothing_is_written_into_the_sources(project: Path, tmp_path: Path) -> None:
     before = sorted(project.rglob("*"))
-    build_wheel.build(project, tmp_path / "wheels")
+    build_wheel.build(project, [], tmp_path / "wheels")
     assert sorted(project.rglob("*")) == before
 
 
 def test_a_controller_without_the_backend_learns_what_to_install(project: Path, tmp_path: Path) -> None:
     edit(project / "pyproject.toml", "hatchling", "nonesuch")
     with pytest.raises(build_wheel.NotBuilt, match=rf"{sys.executable}.*lacks nonesuch.*nonesuch>="):
-        build_wheel.build(project, tmp_path / "wheels")
+        build_wheel.build(project, [], tmp_path / "wheels")
 
 
 def test_what_the_backend_says_is_passed_on(project: Path, tmp_path: Path) -> None:
     edit(project / "pyproject.toml", 'name = "celery-runtime"', "")
     with pytest.raises(build_wheel.NotBuilt, match=r"project\.name"):
-        build_wheel.build(project, tmp_path / "wheels")
+        build_wheel.build(project, [], tmp_path / "wheels")
     assert list((tmp_path / "wheels").iterdir()) == []
 
 

@@ -34,7 +34,7 @@ def test_only_what_is_missing_is_taken_from_the_lock() -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_wheel.build(ROOT / "celery_runtime", tmp_path_factory.mktemp("wheels"))
+    return build_wheel.build(ROOT / "celery_runtime", [], tmp_path_factory.mktemp("wheels"))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import tomllib
 from pathlib import Path
@@ -28,8 +29,10 @@ description:
   - Runs on the controller alone, and writes nothing into the sources.
 options:
   src: {description: "The project's folder, with a C(pyproject.toml), a C(LICENSE) and the packages in C(src/).", type: path, required: true}
-  count: {description: More files that the digest is to cover., type: list, elements: path, default: []}
-  dest: {description: Folder for the wheel. Without it only the digest is computed., type: path}
+  beside: {description: Files that go along with the wheel. The digest covers them., type: list, elements: path, default: []}
+  dest:
+    description: Folder for the C(wheel), and an C(archive) of it and of O(beside). Without this folder only the C(digest) is computed.
+    type: path
 author: The plainhost maintainers
 """
 
@@ -60,27 +63,33 @@ def sources(src: Path) -> list[Path]:
     return sorted([*modules, src / "LICENSE"])
 
 
-def digest(src: Path, more: list[Path]) -> str:
-    """Return the SHA-256 over the metadata, the names and contents of the sources, and those of more files."""
+def digest(src: Path, beside: list[Path]) -> str:
+    """Return the SHA-256 over the metadata, the names and contents of the sources, and those of what goes along."""
     total = hashlib.sha256(json.dumps(metadata(src), sort_keys=True).encode())
-    named = [*((str(path.relative_to(src)), path) for path in sources(src)), *((path.name, path) for path in more)]
+    named = [*((str(path.relative_to(src)), path) for path in sources(src)), *((path.name, path) for path in beside)]
     for name, path in named:
         content = path.read_bytes()
         total.update(f"{len(content)} {name}\0".encode() + content)
     return total.hexdigest()
 
 
-def build(src: Path, dest: Path) -> Path:
-    """Build the wheel, unless it was built already, into a folder of its own below `dest`; return its path.
+def build(src: Path, beside: list[Path], dest: Path) -> Path:
+    """Build the wheel, and an archive of it and of what goes along, unless that was done already; return the wheel's path.
+
+    Args:
+        src: the project.
+        beside: what goes along.
+        dest: where both get a folder of their own; the archive is called `archive.tar`.
 
     Raises:
         NotBuilt: the backend isn't here, or it refuses.
     """
-    folder = dest / f"wheel-{digest(src, [])}"
+    folder = dest / f"wheel-{digest(src, beside)}"
     if not folder.exists():
         dest.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryDirectory(dir=dest, ignore_cleanup_errors=True) as staging:
             _build(src, Path(staging, "wheel"))
+            _pack([*Path(staging, "wheel").iterdir(), *beside], Path(staging, "wheel/archive.tar"))
             try:
                 Path(staging, "wheel").rename(folder)
             except OSError:
@@ -124,6 +133,16 @@ def _build(src: Path, folder: Path) -> None:
         raise NotBuilt(f"the wheel of {src} can't be built: {done.stderr.strip() or done.stdout.strip()}")
 
 
+def _pack(files: list[Path], archive: Path) -> None:
+    """Pack files under their own names. Who owns them, when and how they were written stays here."""
+    with tarfile.open(archive, "w") as tar:
+        for path in files:
+            entry = tarfile.TarInfo(path.name)
+            entry.size, entry.mode = path.stat().st_size, 0o644
+            with path.open("rb") as content:
+                tar.addfile(entry, content)
+
+
 class ActionModule(ActionBase):
     """The action; it never contacts the host."""
 
@@ -136,13 +155,14 @@ class ActionModule(ActionBase):
         src = Path(str(self._task.args["src"])).expanduser().resolve()
         if not (src / "pyproject.toml").is_file():
             raise AnsibleActionFail(f"{src} on the controller holds no pyproject.toml")
-        more = [Path(str(path)) for path in self._task.args.get("count", [])]
-        result.update(changed=False, digest=digest(src, more))
+        beside = [Path(str(path)) for path in self._task.args.get("beside", [])]
+        result.update(changed=False, digest=digest(src, beside))
         try:
             # Before a host is touched, and not on the day on which one needs a wheel.
             backend_of(src)
             if self._task.args.get("dest"):
-                result["wheel"] = str(build(src, Path(str(self._task.args["dest"]))))
+                wheel = build(src, beside, Path(str(self._task.args["dest"])))
+                result.update(wheel=str(wheel), archive=str(wheel.with_name("archive.tar")))
         except NotBuilt as reason:
             raise AnsibleActionFail(str(reason)) from None
         return result

@@ -114,6 +114,11 @@ lock: setup ## Pin the newest versions that the ranges allow, with hashes: contr
 docs: setup ## Write the tables of the roles' README files anew from their argument specs
 	@python tools/role_docs.py
 
+.PHONY: release
+release: setup ## Name what is unreleased as a version, in all files that name it (VERSION=1.2.3); see CONTRIBUTING.md
+	@python -m tools.release cut "$(VERSION)"
+	@echo "  $(VERSION) is written. Read the changelog once more, then: git commit -am 'Release $(VERSION)' && git tag -a v$(VERSION)"
+
 .PHONY: hosts-down
 hosts-down: ## Remove every test host of this clone, also those that a killed run left, and put kernel settings back
 	@if [ -x .venv/bin/python ]; then python -m testbench.hosts down --all; else echo "  nothing to remove"; fi

@@ -1,7 +1,8 @@
-"""Every linter over every file of the project, side by side; the output of those that complain."""
+"""Every linter over every file of the project, or over those that are named; side by side, with the output of those that complain."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -13,6 +14,13 @@ from testbench.console import duration, heartbeat, say, verdict
 from testbench.podman import ROOT
 
 PYTHON = ("plugins", "roles", "celery_runtime/src", "testbench", "tools", "sample_project")
+ANSIBLE = ("playbooks", "roles", "molecule")
+BANDIT = ["bandit", "--quiet", "--severity-level=medium"]
+# Answers from the installed collections alone: a range that they don't satisfy is an error.
+COLLECTIONS = ["ansible-galaxy", "collection", "install", "--offline", "-r", "requirements.yml"]
+# The distribution of its own, which tells whoever installs it that it has types.
+MYPY = ["mypy", "--config-file", "celery_runtime/pyproject.toml"]
+ANSIBLE_LINT = ["ansible-lint", "--nocolor"]
 SHELL = (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash", b"#!/usr/bin/env sh")
 
 
@@ -27,6 +35,16 @@ def files() -> list[Path]:
     return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
 
 
+def relative(path: Path) -> Path:
+    """Return a file's path below the project's root, or the path itself when it lies elsewhere."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+def names(paths: list[Path]) -> list[str]:
+    """Return paths as linters get them: from the project's root, where they run."""
+    return [str(relative(path)) for path in paths]
+
+
 def is_shell_script(path: Path) -> bool:
     """Tell by its first line whether a file is a shell script; a template is none yet."""
     if path.suffix == ".j2":
@@ -35,22 +53,40 @@ def is_shell_script(path: Path) -> bool:
         return opened.readline().strip().startswith(SHELL)
 
 
-def commands() -> dict[str, list[str]]:
-    """Return the linters and how each is called."""
-    scripts = [str(path.relative_to(ROOT)) for path in files() if is_shell_script(path)]
-    return {
-        "ruff": ["ruff", "check", "."],
-        "yamllint": ["yamllint", "--strict", "."],
-        "shellcheck": ["shellcheck", *scripts],
-        # What runs on hosts and controllers, from medium severity on. Below that are asserts and subprocesses, which
-        # ruff's rules S judge line by line.
-        "bandit": ["bandit", "--quiet", "--recursive", "--severity-level=medium", *PYTHON],
-        # The distribution of its own, which tells whoever installs it that it has types.
-        "mypy": ["mypy", "--config-file", "celery_runtime/pyproject.toml"],
-        # Answers from the installed collections alone: a range that they don't satisfy is an error.
-        "collections": ["ansible-galaxy", "collection", "install", "--offline", "-r", "requirements.yml"],
-        "ansible-lint": ["ansible-lint", "--nocolor"],
+def commands(only: list[Path] | None = None) -> dict[str, list[str]]:
+    """Return the linters and how each is called.
+
+    Args:
+        only: files to look at, in place of all. A linter that has nothing to say of them is left out.
+    """
+    if only is None:
+        scripts = [path for path in files() if is_shell_script(path)]
+        return {
+            "ruff": ["ruff", "check", "."],
+            "yamllint": ["yamllint", "--strict", "."],
+            "shellcheck": ["shellcheck", *names(scripts)],
+            # What runs on hosts and controllers, from medium severity on. Below that are asserts and subprocesses, which
+            # ruff's rules S judge line by line.
+            "bandit": [*BANDIT, "--recursive", *PYTHON],
+            "mypy": MYPY,
+            "collections": COLLECTIONS,
+            "ansible-lint": ANSIBLE_LINT,
+        }
+    python = [path for path in only if path.suffix == ".py"]
+    yaml = [path for path in only if path.suffix in (".yml", ".yaml")]
+    ansible = [path for path in yaml if relative(path).parts[0] in ANSIBLE or path == ROOT / "site.yml"]
+    chosen = {
+        # Also what a linter's own configuration leaves out stays left out when it is named.
+        "ruff": (["ruff", "check", "--force-exclude"], python),
+        "yamllint": (["yamllint", "--strict"], yaml),
+        "shellcheck": (["shellcheck"], [path for path in only if is_shell_script(path)]),
+        "bandit": (BANDIT, [path for path in python if any(path.is_relative_to(ROOT / folder) for folder in PYTHON)]),
+        "ansible-lint": (ANSIBLE_LINT, ansible),
     }
+    wanted = {name: [*command, *names(paths)] for name, (command, paths) in chosen.items() if paths}
+    wanted |= {"collections": COLLECTIONS} if ROOT / "requirements.yml" in only else {}
+    # Types hang together: all of the distribution, or nothing.
+    return wanted | ({"mypy": MYPY} if any(path.is_relative_to(ROOT / "celery_runtime/src") for path in only) else {})
 
 
 def run(name: str, command: list[str]) -> bool:
@@ -63,7 +99,8 @@ def run(name: str, command: list[str]) -> bool:
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
-        env={**os.environ, "NO_COLOR": "1"},
+        # The linters of this environment, whether it is active or not.
+        env={**os.environ, "NO_COLOR": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )
     well = result.returncode == 0
     said = "" if well else f"\n{result.stdout}{result.stderr}"
@@ -71,11 +108,16 @@ def run(name: str, command: list[str]) -> bool:
     return well
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run all linters; the status tells whether one complained."""
+    parser = argparse.ArgumentParser(prog="python -m testbench.lint", description=__doc__)
+    parser.add_argument("only", nargs="*", type=Path, metavar="FILE", help="look at these files alone")
+    named: list[Path] = parser.parse_args(arguments).only
+    # A file that a commit removes isn't there to be looked at; nor are all others, when nothing else is named.
+    only = [path.resolve() for path in named if path.is_file()] if named else None
     with heartbeat("linting"), ThreadPoolExecutor(max_workers=2) as pool:
         # The slow one first, so that it does not run alone at the end.
-        results = list(pool.map(lambda item: run(*item), reversed(commands().items())))
+        results = list(pool.map(lambda item: run(*item), reversed(commands(only).items())))
     return 0 if all(results) else 1
 
 

@@ -72,15 +72,31 @@ def _role() -> Callable[..., Role]:
 
 @pytest.fixture
 def run_module(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Return a way to run a module as Ansible does: a process, arguments as JSON on standard input."""
+    """Return a way to run a module as Ansible does: a process, arguments as JSON on standard input.
+
+    With `journal`, a file, what the module sends to the host's journal is written there.
+    """
 
     def run(
-        name: str, arguments: dict[str, Any], *, check: bool = False, diff: bool = False, path: Path | None = None
+        name: str,
+        arguments: dict[str, Any],
+        *,
+        check: bool = False,
+        diff: bool = False,
+        path: Path | None = None,
+        journal: Path | None = None,
     ) -> dict[str, Any]:
-        internal = {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_remote_tmp": str(tmp_path)}
+        internal = {
+            "_ansible_check_mode": check,
+            "_ansible_diff": diff,
+            "_ansible_remote_tmp": str(tmp_path),
+            "_ansible_no_log": False,
+        }
         environment = dict(os.environ)
         if path is not None:
             environment["PATH"] = f"{path}:{environment['PATH']}"
+        if journal is not None:
+            environment |= {"PYTHONPATH": str(ROOT / "tests" / "stand_ins"), "JOURNAL": str(journal)}
         process = subprocess.run(
             [sys.executable, "-W", "ignore", ROOT / "plugins" / "modules" / f"{name}.py"],
             input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments | internal}),

@@ -19,11 +19,12 @@ ME = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgi
 def files(run_module: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """Return a way to call the module with our own account as the owner of everything."""
 
-    def call(*, check: bool = False, **arguments: Any) -> dict[str, Any]:
-        for item in [*arguments.get("files", []), *arguments.get("directories", [])]:
+    def call(*, check: bool = False, journal: Path | None = None, **arguments: Any) -> dict[str, Any]:
+        owned = ("files", "sensitive_files", "directories")
+        for item in (item for kind in owned for item in arguments.get(kind, [])):
             for key, value in ME.items():
                 item.setdefault(key, value)
-        return run_module("managed_files", arguments, check=check, diff=True)
+        return run_module("managed_files", arguments, check=check, diff=True, journal=journal)
 
     return call
 
@@ -98,7 +99,8 @@ def test_a_sensitive_file_is_not_shown_but_its_change_is(files: Any, tmp_path: P
     path = tmp_path / "secret"
     if before:
         path.write_text(before)
-    result = files(files=[{"dest": str(path), "content": "new-secret\n", "mode": "0600", "sensitive": True}])
+    result = files(sensitive_files=[{"dest": str(path), "content": "new-secret\n"}])
+    assert result["changed_paths"] == [str(path)]
     assert "secret\n" not in prepared(result).replace(str(path), "")
     assert "not shown" in prepared(result)
     assert (path.read_text(), mode_of(path)) == ("new-secret\n", "0600")
@@ -171,10 +173,11 @@ def test_purge_spares_what_is_wanted_and_what_does_not_match(files: Any, tmp_pat
 def test_a_file_is_copied_from_another_of_the_host_and_never_shown(files: Any, tmp_path: Path) -> None:
     source, dest = tmp_path / "a.key", tmp_path / "copy.key"
     source.write_text("the key\n")
-    wanted = {"files": [{"dest": str(dest), "source": str(source), "mode": "0400", "sensitive": True}]}
+    wanted = {"sensitive_files": [{"dest": str(dest), "source": str(source), "mode": "0400"}]}
     first = files(**wanted)
     assert (dest.read_text(), mode_of(dest)) == ("the key\n", "0400")
     assert "the key" not in str(first)
+    assert first["changed_paths"] == [str(dest)]
     assert files(**wanted)["changed"] is False
     source.write_text("another key\n")
     assert files(**wanted)["changed_paths"] == [str(dest)]
@@ -188,3 +191,70 @@ def test_a_source_may_be_missing_in_check_mode_alone(files: Any, tmp_path: Path)
     assert result["failed"] is True
     assert str(tmp_path / "missing") in result["msg"]
     assert names_in(tmp_path) == []
+
+
+# Of more than one line, as keys are: the representation of such a text, which is what Ansible logs, is not the text.
+KEY = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0IG9mIHRoaXMgdGVzdA\n-----END PRIVATE KEY-----\n"
+SECRET = "c2VjcmV0IG9mIHRoaXMgdGVzdA"
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_what_is_sensitive_is_neither_logged_nor_told_but_its_path_is(files: Any, tmp_path: Path, check: bool) -> None:
+    journal, plain, key = tmp_path / "journal", tmp_path / "plain", tmp_path / "key.pem"
+    result = files(
+        check=check,
+        journal=journal,
+        files=[{"dest": str(plain), "content": "not secret\n"}],
+        sensitive_files=[{"dest": str(key), "content": KEY, "mode": "0640"}],
+    )
+    assert SECRET not in journal.read_text()
+    assert SECRET not in str(result)
+    assert result["changed_paths"] == [str(plain), str(key)]
+    # The journal did get this call, and whoever looks into it with -vvv finds all else.
+    assert str(key) in journal.read_text()
+    assert result["invocation"]["module_args"]["sensitive_files"][0]["dest"] == str(key)
+    assert result["invocation"]["module_args"]["sensitive_files"][0]["mode"] == "0640"
+    assert check or key.read_text() == KEY
+
+
+def test_a_validation_that_quotes_a_secret_is_told_without_it(files: Any, tmp_path: Path) -> None:
+    journal, key = tmp_path / "journal", tmp_path / "key.pem"
+    result = files(
+        journal=journal,
+        sensitive_files=[{"dest": str(key), "content": KEY}],
+        validate=f"echo line 2 of {key} is bad; cat {{staging}}{key}; exit 1",
+    )
+    assert result["failed"] is True
+    assert f"line 2 of {key} is bad" in result["msg"]
+    assert SECRET not in str(result) + journal.read_text()
+
+
+def test_a_secret_that_is_also_part_of_a_path_leaves_paths_readable(files: Any, tmp_path: Path) -> None:
+    path = tmp_path / "bookshop_user" / "user"
+    wanted = {
+        "directories": [{"path": str(path.parent)}],
+        "sensitive_files": [{"dest": str(path), "content": "bookshop_user"}],
+    }
+    assert files(**wanted)["changed_paths"] == [str(path.parent), str(path)]
+    assert files(**wanted)["changed"] is False
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"mod": "0600"}, {"dest": None}, {"source": "/etc/hostname"}], ids=["unknown", "missing", "both"]
+)
+def test_arguments_that_are_refused_are_not_told_either(files: Any, tmp_path: Path, wrong: dict[str, Any]) -> None:
+    journal = tmp_path / "journal"
+    entry = {name: value for name, value in ({"dest": str(tmp_path / "a"), "content": KEY} | wrong).items() if value}
+    result = files(journal=journal, sensitive_files=[entry])
+    assert result["failed"] is True
+    assert SECRET not in str(result)
+    assert not journal.exists() or SECRET not in journal.read_text()
+
+
+def test_a_sensitive_file_is_spared_by_purge(files: Any, tmp_path: Path) -> None:
+    (tmp_path / "surplus").write_text("x\n")
+    files(
+        sensitive_files=[{"dest": str(tmp_path / "wanted"), "content": "x\n"}],
+        purge=[{"directory": str(tmp_path), "patterns": ["*"]}],
+    )
+    assert names_in(tmp_path) == ["wanted"]

@@ -18,8 +18,15 @@ import json, pathlib, sys, time
 here = pathlib.Path(__file__).parent
 units = json.loads((here / "units.json").read_text())
 verb, *rest = [word for word in sys.argv[1:] if word not in ("--no-ask-password", "--no-block")]
+refusal = units.get(rest[-1], {{}}).get("refuses", {{}}).get(verb) if rest else None
+if refusal:
+    # From now on, what a test says for later.
+    units[rest[-1]]["refuses"] |= units[rest[-1]].get("refuses_next", {{}})
+    (here / "units.json").write_text(json.dumps(units))
+    sys.exit(refusal)
 if verb == "show":
-    print("\\n".join(f"{{key}}={{value}}" for key, value in units[rest[-1]].items()))
+    asked = rest[0].removeprefix("--property=").split(",")
+    print("\\n".join(f"{{key}}={{value}}" for key, value in units[rest[-1]].items() if key in asked))
     sys.exit()
 with (here / "log").open("a") as log:
     log.write(" ".join([verb, *rest]) + "\\n")
@@ -143,3 +150,30 @@ def test_a_unit_that_does_not_come_up_fails_with_its_last_words(systemd: Systemd
     assert result["failed"] is True
     assert "a.service did not start" in result["msg"]
     assert result["journal"] == ["the last words"]
+
+
+# What systemctl says where it reaches no systemd, and what it says of a unit that it can't start.
+NO_BUS = "Failed to connect to bus: No such file or directory"
+NO_START = "Job for a.service failed."
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_systemd_that_answers_nothing_is_said_once(systemd: Systemd, check: bool) -> None:
+    systemd.has(a={"refuses": {"show": NO_BUS}})
+    result, asked = systemd.apply({"name": "a.service", "enabled": True, "state": "started"}, check=check)
+    assert result["failed"] is True
+    assert result["msg"] == f"systemctl show a.service: {NO_BUS}"
+    assert asked == []
+
+
+def test_a_refused_start_fails_with_the_last_words_of_the_unit(systemd: Systemd) -> None:
+    systemd.has(a={"ActiveState": "failed", "refuses": {"start": NO_START}})
+    result, _ = systemd.apply({"name": "a.service", "state": "started"})
+    assert result["msg"] == f"systemctl start --no-block a.service: {NO_START}"
+    assert result["journal"] == ["the last words"]
+
+
+def test_a_refused_start_is_what_is_said_when_systemd_then_answers_nothing(systemd: Systemd) -> None:
+    systemd.has(a={"ActiveState": "failed", "refuses": {"start": NO_START}, "refuses_next": {"show": NO_BUS}})
+    result, _ = systemd.apply({"name": "a.service", "state": "started"})
+    assert result["msg"] == f"systemctl start --no-block a.service: {NO_START}"

@@ -305,3 +305,19 @@ def test_without_roles_of_their_own_services_share_the_one_that_is_given(
         assert login["database_password"] == "/etc/sample/credentials/database_password"
         assert "database_user" not in login
     assert "DATABASE_USER" not in stack.evaluate("stack_credential_settings")
+
+
+def test_extra_celery_settings_are_merged_into_dictionaries_and_replace_lists(role: Roles) -> None:
+    before = role("stack").evaluate("stack_celery_settings")
+    extra = {"broker_transport_options": {"socket_timeout": 3, "retry_on_timeout": True}, "accept_content": ["yaml"]}
+    settings = role("stack", stack_celery_settings_extra=extra).evaluate("stack_celery_settings")
+    assert settings["broker_transport_options"] == before["broker_transport_options"] | extra["broker_transport_options"]
+    assert settings["accept_content"] == ["yaml"] != before["accept_content"]
+    assert settings.keys() == before.keys() | extra.keys()
+
+
+def test_extra_django_settings_replace_what_they_name_as_a_whole(role: Roles) -> None:
+    extra = {"SECURE_PROXY_SSL_HEADER": ["HTTP_X_SCHEME", "https"], "LOGGING": {"version": 1}}
+    settings = role("stack", stack_django_settings_extra=extra).evaluate("stack_django_settings")
+    assert {name: settings[name] for name in extra} == extra
+    assert "ALLOWED_HOSTS" in settings

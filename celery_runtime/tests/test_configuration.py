@@ -36,6 +36,13 @@ def test_the_deployment_s_settings_win_and_the_others_stay() -> None:
     assert "lower_case" not in result
 
 
+def test_a_dictionary_of_the_project_is_replaced_as_a_whole() -> None:
+    project = PROJECT | {"CELERY_BROKER_TRANSPORT_OPTIONS": {"ours": 1}, "LOGGING": {"ours": 1}}
+    deployment = configured(celery={"broker_transport_options": {"theirs": 2}}, django={"LOGGING": {"theirs": 2}})
+    result = overlay(project, deployment, secret)
+    assert result["CELERY_BROKER_TRANSPORT_OPTIONS"] == result["LOGGING"] == {"theirs": 2}
+
+
 def test_another_namespace_is_the_project_s_choice() -> None:
     result = overlay(PROJECT, configured(namespace="QUEUE", celery={"task_time_limit": 7}), secret)
     assert result["QUEUE_TASK_TIME_LIMIT"] == 7

@@ -11,9 +11,11 @@ description:
   - Exists because a M(ansible.builtin.template) task costs about a second for each host and file over SSH, and
     because a unit with its drop-ins can only be validated as a whole.
   - Content comes as text, normally from the C(ansible.builtin.template) lookup, or from another file of the host.
+  - What is secret belongs into O(sensitive_files). Its contents reach no log, no diff and no result, so that a task needs no C(no_log)
+    for them, and says which paths it changed.
 options:
   files:
-    description: The files to install.
+    description: The files to install. The host's log gets their contents, as it gets each module's arguments.
     type: list
     elements: dict
     default: []
@@ -28,7 +30,18 @@ options:
       owner: {description: Owning account., type: str, default: root}
       group: {description: Owning group., type: str, default: root}
       mode: {description: Octal mode., type: str, default: "0644"}
-      sensitive: {description: Never show the content in a diff., type: bool, default: false}
+  sensitive_files:
+    description: Further files to install, after O(files), of whose contents nothing is logged or shown.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      dest: {description: Absolute path., type: path, required: true}
+      content: {description: The whole content as text., type: str}
+      source: {description: "As O(files[].source).", type: path}
+      owner: {description: Owning account., type: str, default: root}
+      group: {description: Owning group., type: str, default: root}
+      mode: {description: Octal mode., type: str, default: "0600"}
   directories:
     description: Directories to make before the files.
     type: list
@@ -53,7 +66,7 @@ options:
     elements: path
     default: []
   purge:
-    description: Remove what matches O(purge[].patterns) in O(purge[].directory) and isn't among O(files) or O(links).
+    description: Remove what matches O(purge[].patterns) in O(purge[].directory) and isn't among the files and links of this call.
     type: list
     elements: dict
     default: []
@@ -63,7 +76,7 @@ options:
   validate:
     description:
       - Shell command that must succeed before a changed file is installed. C({staging}) is a directory that mirrors the paths
-        of all O(files), changed or not.
+        of all files of this call, changed or not.
     type: str
 author: The plainhost maintainers
 """
@@ -77,6 +90,8 @@ EXAMPLES = r"""
       - dest: /etc/example/example.conf
         content: "{{ lookup('ansible.builtin.template', 'etc/example/example.conf.j2') }}"
         mode: "0640"
+    sensitive_files:
+      - {dest: /etc/example/key, content: "{{ vault_example_key }}"}
     validate: "example --check {staging}/etc/example/example.conf"
 """
 
@@ -102,6 +117,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 HIDDEN = "(content not shown: it is sensitive)\n"
+# A shorter line, such as a bracket, is no secret, and hiding it would make messages unreadable.
+SHORTEST_SECRET = 8
 
 
 class ManagedFiles:
@@ -111,11 +128,12 @@ class ManagedFiles:
         self.module = module
         self.changed_paths: list[str] = []
         self.diffs: list[dict[str, str]] = []
+        self.wanted = self._taken()
+        self._hide_contents()
 
     def run(self) -> None:
         """Plan, validate, then change; exits the module."""
-        params = self.module.params
-        wanted = [self._with_content(item) for item in params["files"]]
+        params, wanted = self.module.params, self.wanted
         for item in [*params["directories"], *wanted]:
             # An account that doesn't exist is found before the first file has changed.
             self._ids(item)
@@ -133,6 +151,30 @@ class ManagedFiles:
         for path in self._surplus():
             self._remove(path)
         self.module.exit_json(changed=bool(self.changed_paths), changed_paths=self.changed_paths, diff=self.diffs)
+
+    def _taken(self) -> list[dict[str, Any]]:
+        """Return all files of the call with their contents. The parameters lose those that are sensitive: they become part of a result."""
+        params = self.module.params
+        plain = [item | {"sensitive": False} for item in params["files"]]
+        sensitive = [item | {"sensitive": True} for item in params["sensitive_files"]]
+        params["sensitive_files"] = [item | {"content": HIDDEN.strip()} for item in sensitive]
+        return [self._with_content(item) for item in plain + sensitive]
+
+    def _hide_contents(self) -> None:
+        """Let Ansible hide each line of a sensitive file wherever a result has it, such as in what a validation says.
+
+        By itself it would hide every text of the parameter, and so each `root` and each path. What stands in a path is no secret.
+        """
+        paths = [item["dest"] for item in self.wanted]
+        lines = {
+            line.strip() for item in self.wanted if item["sensitive"] for line in item["content"].splitlines()
+        }
+        self.module.no_log_values = {
+            line for line in lines if len(line) >= SHORTEST_SECRET and not any(line in path for path in paths)
+        }
+        if sensitive := [item["dest"] for item in self.wanted if item["sensitive"]]:
+            # Ansible's own line of this call names none of them.
+            self.module.log(f"Sensitive files of this call, without their contents: {', '.join(sensitive)}")
 
     def _with_content(self, item: dict[str, Any]) -> dict[str, Any]:
         if item["source"] is None:
@@ -249,7 +291,7 @@ class ManagedFiles:
         temporary.rename(path)
 
     def _surplus(self) -> list[str]:
-        kept = {item["dest"] for item in self.module.params["files"]}
+        kept = {item["dest"] for item in self.wanted}
         kept |= {item["path"] for item in self.module.params["links"]}
         surplus = []
         for rule in self.module.params["purge"]:
@@ -285,23 +327,15 @@ def main() -> None:
     text = {"type": "str"}
     owned = {"owner": {**text, "default": "root"}, "group": {**text, "default": "root"}}
     path = {"type": "path", "required": True}
+    file = {"dest": path, "content": text, "source": {"type": "path"}, **owned}
+    one_of = [("content", "source")]
+    files = {"type": "list", "elements": "dict", "default": [], "required_one_of": one_of, "mutually_exclusive": one_of}
     module = AnsibleModule(
         argument_spec={
-            "files": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "dest": path,
-                    "content": text,
-                    "source": {"type": "path"},
-                    **owned,
-                    "mode": {**text, "default": "0644"},
-                    "sensitive": {"type": "bool", "default": False},
-                },
-                "required_one_of": [("content", "source")],
-                "mutually_exclusive": [("content", "source")],
-            },
+            "files": {**files, "options": {**file, "mode": {**text, "default": "0644"}}},
+            # The whole parameter, and not its `content` alone: of a list that isn't no_log itself, Ansible logs the representation, in which
+            # the line ends of a secret are written in another way, so that it doesn't find the secret there.
+            "sensitive_files": {**files, "no_log": True, "options": {**file, "mode": {**text, "default": "0600"}}},
             "directories": {
                 "type": "list",
                 "elements": "dict",

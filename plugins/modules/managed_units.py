@@ -123,23 +123,33 @@ class ManagedUnits:
         return shown["NeedDaemonReload"] == "yes" or shown["LoadState"] == "not-found" or bool(unseen)
 
     def _systemctl(self, *arguments: str) -> str:
-        code, out, err = self.module.run_command(["systemctl", "--no-ask-password", *arguments])
+        code, out, err = self._run(*arguments)
         if code != 0:
-            journal = [line for name in arguments[1:] for line in self._journal(name)]
-            self.module.fail_json(
-                msg=f"systemctl {' '.join(arguments)}: {err.strip() or out.strip()}", rc=code, journal=journal
-            )
+            units = [word for word in arguments[1:] if not word.startswith("-")]
+            journal = [line for name in units for line in self._journal(name)]
+            self._refuse(" ".join(arguments), code, err.strip() or out.strip(), journal)
         return out
 
+    def _run(self, *arguments: str) -> tuple[int, str, str]:
+        """Return the status of systemctl, what it said, and what it complained of."""
+        return self.module.run_command(["systemctl", "--no-ask-password", *arguments])
+
+    def _refuse(self, command: str, code: int, reason: str, journal: list[str]) -> None:
+        self.module.fail_json(msg=f"systemctl {command}: {reason}", rc=code, journal=journal)
+
     def _journal(self, name: str) -> list[str]:
-        """Return the last lines of a unit that isn't well."""
-        if self._show(name)["ActiveState"] == "active":
+        """Return the last lines of a unit that isn't well. It is called for a failure, so a failure of its own must not hide that one."""
+        code, out, _ = self._run("show", "--property=ActiveState", name)
+        if code == 0 and out.strip() == "ActiveState=active":
             return []
         command = ["journalctl", "--no-pager", "-n", JOURNAL_LINES, "-o", "short-iso", "-u", name]
         return self.module.run_command(command)[1].splitlines()
 
     def _show(self, name: str) -> dict[str, str]:
-        out = self._systemctl("show", f"--property={PROPERTIES}", name)
+        code, out, err = self._run("show", f"--property={PROPERTIES}", name)
+        if code != 0:
+            # Not a fault of the unit, whose journal says nothing of it.
+            self._refuse(f"show {name}", code, err.strip() or out.strip(), [])
         # Properties that a kind of unit doesn't have, or that are empty, are left out by systemctl.
         shown = dict.fromkeys(PROPERTIES.split(","), "")
         shown |= dict(line.split("=", 1) for line in out.splitlines() if "=" in line)

@@ -13,6 +13,7 @@ export UV_SYSTEM_CERTS := 1
 # The project's own playbooks only; nothing of the user's.
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
+RUNTIME_PYTHON := $(CURDIR)/.cache/venv-runtime/bin/python
 INVENTORY ?= inventories/local
 SCOPE ?= local
 # Locks hold for every supported Python, carry hashes, and name no package index.
@@ -20,7 +21,8 @@ export UV_CUSTOM_COMPILE_COMMAND := make lock
 COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links
 LOCKS := requirements.txt sample_project/requirements.lock sample_project/requirements-dev.lock \
-	roles/celery_runtime/files/runtime.lock roles/django_project/files/tools.lock molecule/faults/project/requirements.lock
+	celery_runtime/requirements-test.lock roles/celery_runtime/files/runtime.lock roles/django_project/files/tools.lock \
+	molecule/faults/project/requirements.lock
 
 .PHONY: help
 help: ## List the targets
@@ -59,42 +61,51 @@ audit: setup ## Known vulnerabilities of what the locks pin; says so where no se
 test-unit: setup ## Host-free tests
 	@python -m pytest --randomly-seed=$(or $(TEST_SEED),1) tests
 
-# An environment with Celery and Django, which the controller has no need of.
-.PHONY: celery-environment
-celery-environment: setup
+# Environments with Celery and Django, which the controller has no need of.
+.PHONY: sample-environment
+sample-environment: setup
 	@test -x .cache/venv-sample/bin/python || uv venv --quiet --python /usr/bin/python3 .cache/venv-sample
 	@uv pip sync --quiet --python .cache/venv-sample/bin/python --require-hashes sample_project/requirements-dev.lock
 
+# The runtime in place: its command of Celery's comes with it, and its code is that of the working tree.
+.PHONY: runtime-environment
+runtime-environment: setup
+	@test -x $(RUNTIME_PYTHON) || uv venv --quiet --python /usr/bin/python3 .cache/venv-runtime
+	@uv pip sync --quiet --python $(RUNTIME_PYTHON) --require-hashes celery_runtime/requirements-test.lock
+	@uv pip install --quiet --offline --python $(RUNTIME_PYTHON) --no-deps --no-build-isolation --editable celery_runtime
+
 .PHONY: test-sample
-test-sample: celery-environment ## The sample project's own tests, in an environment of their own
+test-sample: sample-environment ## The sample project's own tests, in an environment of their own
 	@cd sample_project && ../.cache/venv-sample/bin/python -m pytest
 
 .PHONY: test-runtime
-test-runtime: celery-environment ## The Celery runtime's tests: real workers and a real Redis, killed and frozen
-	@.cache/venv-sample/bin/python -m pytest -c tests/runtime/pytest.ini --rootdir=tests/runtime --confcutdir=tests/runtime -n 4 tests/runtime
+test-runtime: runtime-environment ## The Celery runtime's tests: real workers and a real Redis, killed and frozen
+	@cd celery_runtime && $(RUNTIME_PYTHON) -m pytest -n 4
 
 .PHONY: molecule
 molecule: setup ## One Molecule scenario from create to destroy (S=default)
 	@molecule test --scenario-name $(or $(S),default)
 
 .PHONY: chaos
-chaos: celery-environment ## The model of the protocol at random (STEPS=200000), then faults on the host of molecule/faults, under load (MINUTES=30 SEED=…)
+chaos: runtime-environment ## The model of the protocol at random (STEPS=200000), then faults on the host of molecule/faults, under load (MINUTES=30 SEED=…)
 	@number=$(or $(SEED),$$RANDOM); echo "  the model of the protocol, SEED=$$number"; \
-		PROTOCOL_STEPS=$(or $(STEPS),200000) PROTOCOL_SEED=$$number .cache/venv-sample/bin/python -m pytest -c tests/runtime/pytest.ini \
-		--rootdir=tests/runtime --confcutdir=tests/runtime -q tests/runtime/test_protocol.py
+		cd celery_runtime && \
+		PROTOCOL_STEPS=$(or $(STEPS),200000) PROTOCOL_SEED=$$number $(RUNTIME_PYTHON) -m pytest -q tests/test_protocol.py
 	@python -m testbench.faults --up --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench
-bench: celery-environment ## The runtime against stock kombu: tasks a second, CPU of worker and Redis (ROUNDS=5 TASKS=4000)
-	@.cache/venv-sample/bin/python -m bench --rounds $(or $(ROUNDS),5) --tasks $(or $(TASKS),4000)
+bench: runtime-environment ## The runtime against stock kombu: tasks a second, CPU of worker and Redis (ROUNDS=5 TASKS=4000)
+	@$(RUNTIME_PYTHON) -m bench --rounds $(or $(ROUNDS),5) --tasks $(or $(TASKS),4000)
 
 .PHONY: lock
-lock: setup ## Pin the newest versions that the ranges allow, with hashes: controller, roles, sample project
+lock: setup ## Pin the newest versions that the ranges allow, with hashes: controller, roles, runtime, sample project
 	@$(COMPILE) --group test pyproject.toml -o requirements.txt
-	@$(COMPILE) roles/celery_runtime/files/requirements.in -o roles/celery_runtime/files/runtime.lock
+	@$(COMPILE) --all-extras celery_runtime/pyproject.toml roles/celery_runtime/files/requirements.in -o roles/celery_runtime/files/runtime.lock
 	@$(COMPILE) roles/django_project/files/tools.in -o roles/django_project/files/tools.lock
 	@cd sample_project && $(COMPILE) pyproject.toml -o requirements.lock
 	@cd sample_project && $(COMPILE) --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+	@$(COMPILE) --all-extras --group celery_runtime/pyproject.toml:test celery_runtime/pyproject.toml \
+		-c sample_project/requirements-dev.lock -o celery_runtime/requirements-test.lock
 	@cd molecule/faults/project && $(COMPILE) requirements.in -c ../../../sample_project/requirements.lock -o requirements.lock
 	@if grep -nE '://|^-' $(LOCKS); then echo "A lock names an address." >&2; exit 1; fi
 	@echo "  $(words $(LOCKS)) locks written; make setup installs the controller's"

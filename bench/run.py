@@ -90,7 +90,7 @@ class Run:
         self._users()
         url = f"redis+socket://worker:{PASSWORD}@{socket}"
         self.environment = os.environ | {
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'roles/celery_runtime/files'}",
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'celery_runtime/src'}",
             "BENCH_BROKER": url,
         }
         self.environment.pop("CELERY_RUNTIME_CONFIG", None)

@@ -20,6 +20,7 @@ from testbench.podman import ROOT
 
 LOCKS = (
     "requirements.txt",
+    "celery_runtime/requirements-test.lock",
     "roles/celery_runtime/files/runtime.lock",
     "roles/django_project/files/tools.lock",
     "sample_project/requirements.lock",

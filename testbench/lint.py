@@ -13,11 +13,13 @@ from pathlib import Path
 from testbench.console import duration, heartbeat, say, verdict
 from testbench.podman import ROOT
 
-PYTHON = ("plugins", "roles", "testbench", "tools", "sample_project")
+PYTHON = ("plugins", "roles", "celery_runtime/src", "testbench", "tools", "sample_project")
 ANSIBLE = ("playbooks", "roles", "molecule")
 BANDIT = ["bandit", "--quiet", "--severity-level=medium"]
 # Answers from the installed collections alone: a range that they don't satisfy is an error.
 COLLECTIONS = ["ansible-galaxy", "collection", "install", "--offline", "-r", "requirements.yml"]
+# The distribution of its own, which tells whoever installs it that it has types.
+MYPY = ["mypy", "--config-file", "celery_runtime/pyproject.toml"]
 ANSIBLE_LINT = ["ansible-lint", "--nocolor"]
 SHELL = (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash", b"#!/usr/bin/env sh")
 
@@ -66,6 +68,7 @@ def commands(only: list[Path] | None = None) -> dict[str, list[str]]:
             # What runs on hosts and controllers, from medium severity on. Below that are asserts and subprocesses, which
             # ruff's rules S judge line by line.
             "bandit": [*BANDIT, "--recursive", *PYTHON],
+            "mypy": MYPY,
             "collections": COLLECTIONS,
             "ansible-lint": ANSIBLE_LINT,
         }
@@ -77,11 +80,13 @@ def commands(only: list[Path] | None = None) -> dict[str, list[str]]:
         "ruff": (["ruff", "check", "--force-exclude"], python),
         "yamllint": (["yamllint", "--strict"], yaml),
         "shellcheck": (["shellcheck"], [path for path in only if is_shell_script(path)]),
-        "bandit": (BANDIT, [path for path in python if relative(path).parts[0] in PYTHON]),
+        "bandit": (BANDIT, [path for path in python if any(path.is_relative_to(ROOT / folder) for folder in PYTHON)]),
         "ansible-lint": (ANSIBLE_LINT, ansible),
     }
     wanted = {name: [*command, *names(paths)] for name, (command, paths) in chosen.items() if paths}
-    return wanted | ({"collections": COLLECTIONS} if ROOT / "requirements.yml" in only else {})
+    wanted |= {"collections": COLLECTIONS} if ROOT / "requirements.yml" in only else {}
+    # Types hang together: all of the distribution, or nothing.
+    return wanted | ({"mypy": MYPY} if any(path.is_relative_to(ROOT / "celery_runtime/src") for path in only) else {})
 
 
 def run(name: str, command: list[str]) -> bool:

@@ -17,7 +17,7 @@ def called_for(*names: str) -> dict[str, list[str]]:
 
 
 def test_every_linter_looks_at_the_project() -> None:
-    names = {"ruff", "yamllint", "shellcheck", "bandit", "collections", "ansible-lint"}
+    names = {"ruff", "yamllint", "shellcheck", "bandit", "mypy", "collections", "ansible-lint"}
     assert set(lint.commands()) == names
     assert "testbench/setup.sh" in lint.commands()["shellcheck"]
 
@@ -42,6 +42,12 @@ def test_a_changed_file_is_looked_at_by_its_linters(name: str, linters: set[str]
 
 def test_new_ranges_of_collections_are_compared_with_what_is_installed() -> None:
     assert set(called_for("requirements.yml")) == {"yamllint", "collections"}
+
+
+def test_types_are_checked_as_a_whole() -> None:
+    name = "celery_runtime/src/celery_runtime/parts.py"
+    assert called_for(name) == {"ruff": [name], "bandit": [name], "mypy": []}
+    assert set(called_for("celery_runtime/tests/test_readme.py")) == {"ruff"}
 
 
 @pytest.mark.parametrize(("text", "status"), [("import os\n", 1), ('"""Fine."""\n', 0)])

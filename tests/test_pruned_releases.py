@@ -138,7 +138,7 @@ def test_half_of_a_removed_release_is_not_taken_for_a_built_one(host: Any, monke
     assert names_in(release) == [".code", "src"]
 
 
-SOURCE = {"__django_project_folder": {"digest": "1" * 64}, "__django_project_runtime": {"digest": "2" * 64}}
+SOURCE = {"__django_project_folder": {"digest": "1" * 64}, "celery_runtime_source": {"digest": "2" * 64}}
 
 
 def test_settings_make_another_release_of_the_same_code(role: Callable[..., Role]) -> None:
@@ -152,7 +152,7 @@ def test_settings_make_another_release_of_the_same_code(role: Callable[..., Role
         assert ids(**changes)[1] == code
     for changes in (
         {"__django_project_folder": {"digest": "3" * 64}},
-        {"__django_project_runtime": {"digest": "3" * 64}},
+        {"celery_runtime_source": {"digest": "3" * 64}},
         {"django_project_requirements": ["other.lock"]},
         {"django_project_require_hashes": False},
         {"django_project_python": "/usr/bin/python3.13"},

@@ -24,7 +24,7 @@ GIVEN: dict[str, dict[str, Any]] = {
         "django_project_superuser": "admin",
         "__django_project_look": {"stdout_lines": []},
         "__django_project_is_deployed": True,
-        "__django_project_runtime": {"digest": "1" * 64},
+        "celery_runtime_source": {"digest": "1" * 64},
         "__django_project_folder": {"digest": "2" * 64},
         "__django_project_wheel_pack": {"digest": "3" * 64},
     },

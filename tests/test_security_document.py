@@ -13,7 +13,7 @@ DOCUMENT = ROOT / "docs/security.md"
 FOLDERS = {
     "default": "molecule/default/tests",
     "security": "molecule/security/tests",
-    "runtime": "tests/runtime",
+    "runtime": "celery_runtime/tests",
     "host-free": "tests",
     "sample": "sample_project/tests",
 }

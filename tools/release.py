@@ -1,6 +1,6 @@
 """Check the version and CHANGELOG.md, and turn what is unreleased into a release: `python -m tools.release check|cut`.
 
-The version stands in pyproject.toml. galaxy.yml must name one too, so `cut` writes both and `check` compares them. A release is a
+The version stands in pyproject.toml. galaxy.yml and the runtime must name one too, so `cut` writes all and `check` compares them. A release is a
 version in CHANGELOG.md with its date, and a tag `v<version>` on the commit that names it.
 """
 
@@ -22,7 +22,11 @@ HEADING = re.compile(r"## \[(?P<version>[^]]+)\] - (?P<date>.+)")
 # https://keepachangelog.com/en/1.1.0/
 KINDS = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
 # Where the version stands, each with what it stands behind at the beginning of a line.
-PLACES = {"pyproject.toml": 'version = "{}"', "galaxy.yml": "version: {}"}
+PLACES = {
+    "pyproject.toml": 'version = "{}"',
+    "celery_runtime/pyproject.toml": 'version = "{}"',
+    "galaxy.yml": "version: {}",
+}
 
 
 class Refused(Exception):
@@ -122,7 +126,11 @@ def cut(changelog: str, version: str, date: datetime.date) -> str:
 
 def versions(root: Path = ROOT) -> dict[str, str]:
     """Return the version of each file that names it."""
-    found = {"pyproject.toml": tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]}
+    found = {
+        name: tomllib.loads((root / name).read_text())["project"]["version"]
+        for name in ("pyproject.toml", "celery_runtime/pyproject.toml")
+        if (root / name).exists()
+    }
     galaxy = root / "galaxy.yml"
     if galaxy.exists():
         line = re.search(r"^version:\s*(\S+)", galaxy.read_text(), re.MULTILINE)

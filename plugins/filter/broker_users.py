@@ -1,7 +1,7 @@
 """The users of the broker: what each kind of service may do in Redis, and nothing beyond it.
 
 Pure functions of the queues and of kombu's options, so that what is granted can be read, printed and tested without a host. That
-it is enough, and no more than that, is for real servers to say: tests/runtime/test_acl.py and molecule/security.
+it is enough, and no more than that, is for real servers to say: celery_runtime/tests/test_acl.py and molecule/security.
 """
 
 from __future__ import annotations

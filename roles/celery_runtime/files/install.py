@@ -1,4 +1,4 @@
-"""Adds what the stack runs a project with to the project's environment, without touching what the project brings.
+"""Adds the runtime, and what a project is run with, to the project's environment, without touching what the project brings.
 
 Prints what it did. Exits with 1, and a line for each reason, when the project's versions aren't supported or don't fit.
 """
@@ -6,6 +6,7 @@ Prints what it did. Exits with 1, and a line for each reason, when the project's
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 import subprocess
 import sys
@@ -27,10 +28,11 @@ def installed(environment: Path) -> dict[str, str]:
     return {canonicalize_name(item.name): item.version for item in distributions(path=folders)}
 
 
-def supported(text: str) -> list[Requirement]:
-    """Return the ranges of a requirements file without options."""
+def supported(text: str, wheel: Path) -> list[Requirement]:
+    """Return the ranges of a requirements file without options, and those that a wheel names, whatever it needs them for."""
     lines = (line.split("#")[0].strip() for line in text.splitlines())
-    return [Requirement(line) for line in lines if line]
+    [runtime] = distributions(path=[str(wheel)])
+    return [Requirement(line) for line in [*lines, *(runtime.requires or [])] if line]
 
 
 def unsupported(present: dict[str, str], ranges: list[Requirement]) -> list[str]:
@@ -52,6 +54,12 @@ def missing(lock: str, present: dict[str, str]) -> str:
     return "\n".join(entries) + "\n"
 
 
+def this_wheel(wheel: Path) -> str:
+    """Return the entry of a lock for a wheel of this host, which replaces whatever has its name."""
+    name = wheel.name.partition("-")[0]
+    return f"{canonicalize_name(name)} @ {wheel.as_uri()} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+
+
 def check(uv: str, environment: Path) -> int:
     """Tell whether what is installed fits together."""
     done = subprocess.run(
@@ -70,12 +78,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--environment", type=Path, required=True, help="the project's virtual environment")
     parser.add_argument("--uv", required=True, help="the command uv")
+    parser.add_argument("--wheel", type=Path, required=True, help="the runtime's")
     parser.add_argument("--check", action="store_true", help="check only")
     options = parser.parse_args()
     if options.check:
         return check(options.uv, options.environment)
     present = installed(options.environment)
-    faults = unsupported(present, supported((HERE / "requirements.in").read_text()))
+    faults = unsupported(present, supported((HERE / "requirements.in").read_text(), options.wheel))
     if "django" not in present:
         faults.append(
             "Django is not among the project's requirements (django_project_requirements); is it the right file?"
@@ -85,7 +94,7 @@ def main() -> int:
         return 1
     python = f"--python={options.environment}/bin/python"
     with tempfile.NamedTemporaryFile("w", suffix=".lock") as lock:
-        lock.write(missing((HERE / "runtime.lock").read_text(), present))
+        lock.write(missing((HERE / "runtime.lock").read_text(), present) + this_wheel(options.wheel))
         lock.flush()
         command = [options.uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
         result = subprocess.run([*command, python, f"--requirement={lock.name}"], check=False)

@@ -103,6 +103,10 @@ lock: setup ## Pin the newest versions that the ranges allow, with hashes: contr
 docs: setup ## Write the tables of the roles' README files anew from their argument specs
 	@python tools/role_docs.py
 
+.PHONY: tables
+tables: setup ## Write anew what the inventories come to (tests/tables): variables, wiring, directives of units
+	@PYTHONPATH=. python tools/tables.py
+
 .PHONY: hosts-down
 hosts-down: ## Remove every test host of this clone, also those that a killed run left, and put kernel settings back
 	@if [ -x .venv/bin/python ]; then python -m testbench.hosts down --all; else echo "  nothing to remove"; fi

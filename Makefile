@@ -119,6 +119,10 @@ release: setup ## Name what is unreleased as a version, in all files that name i
 	@python -m tools.release cut "$(VERSION)"
 	@echo "  $(VERSION) is written. Read the changelog once more, then: git commit -am 'Release $(VERSION)' && git tag -a v$(VERSION)"
 
+.PHONY: tables
+tables: setup ## Write anew what the inventories come to (tests/tables): variables, wiring, directives of units
+	@PYTHONPATH=. python tools/tables.py
+
 .PHONY: hosts-down
 hosts-down: ## Remove every test host of this clone, also those that a killed run left, and put kernel settings back
 	@if [ -x .venv/bin/python ]; then python -m testbench.hosts down --all; else echo "  nothing to remove"; fi

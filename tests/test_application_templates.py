@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 
 import pytest
-import yaml
 
 SERVICE = {
     "name": "celery-worker@one.service",
@@ -24,8 +22,15 @@ SERVICE = {
 }
 
 
+UNITS = "lookup('rendered_files', 'unit.j2', systemd_unit_units | map('unit_file', __systemd_unit_defaults) | list)"
+COMMANDS = (
+    "lookup('rendered_files', 'operator_command.sh.j2', "
+    "systemd_unit_commands | map('command_file', systemd_unit_command_unit, __systemd_unit_defaults) | list)"
+)
+
+
 def test_a_service_gets_the_sandbox_and_its_credentials(role):
-    (file,) = yaml.safe_load(role("systemd_unit", systemd_unit_units=[SERVICE]).render("units.yml.j2"))
+    (file,) = role("systemd_unit", systemd_unit_units=[SERVICE]).evaluate(UNITS)
     lines = file["content"].splitlines()
     assert file["dest"] == "/etc/systemd/system/celery-worker@one.service"
     for line in (
@@ -49,24 +54,24 @@ def closed(words):
 
 def test_the_sockets_of_journal_and_bus_are_closed_to_all_code_of_the_project(role):
     wanted = {"-/run/dbus", "-/run/systemd/journal"}
-    (file,) = yaml.safe_load(role("systemd_unit", systemd_unit_units=[SERVICE]).render("units.yml.j2"))
+    (file,) = role("systemd_unit", systemd_unit_units=[SERVICE]).evaluate(UNITS)
     assert closed(file["content"].splitlines()) == wanted
     commands = [{"path": "/usr/local/sbin/shop-manage", "exec": "python -m django"}]
     rendered = role("systemd_unit", systemd_unit_commands=commands, systemd_unit_command_unit=SERVICE)
-    (file,) = yaml.safe_load(rendered.render("operator_commands.yml.j2"))
+    (file,) = rendered.evaluate(COMMANDS)
     assert closed(shlex.split(file["content"], comments=True)) == wanted
     for name in ("install", "check", "git"):
         assert closed(step(role, name)) >= wanted
 
 
 def test_only_a_unit_that_says_so_keeps_the_sockets_of_the_journal(role):
-    units = role("systemd_unit", systemd_unit_units=[SERVICE | {"syslog": True}]).render("units.yml.j2")
-    assert closed(yaml.safe_load(units)[0]["content"].splitlines()) == {"-/run/dbus"}
+    (file,) = role("systemd_unit", systemd_unit_units=[SERVICE | {"syslog": True}]).evaluate(UNITS)
+    assert closed(file["content"].splitlines()) == {"-/run/dbus"}
 
 
 def test_a_target_has_no_section_of_a_service(role):
     unit = {"name": "shop.target", "description": "All", "wanted_by": ["multi-user.target"]}
-    (file,) = yaml.safe_load(role("systemd_unit", systemd_unit_units=[unit]).render("units.yml.j2"))
+    (file,) = role("systemd_unit", systemd_unit_units=[unit]).evaluate(UNITS)
     assert "[Service]" not in file["content"]
     assert "WantedBy=multi-user.target" in file["content"]
 
@@ -74,7 +79,7 @@ def test_a_target_has_no_section_of_a_service(role):
 def test_an_operator_s_command_runs_like_the_services(role):
     commands = [{"path": "/usr/local/sbin/shop-manage", "exec": "python -m django"}]
     rendered = role("systemd_unit", systemd_unit_commands=commands, systemd_unit_command_unit=SERVICE)
-    (file,) = yaml.safe_load(rendered.render("operator_commands.yml.j2"))
+    (file,) = rendered.evaluate(COMMANDS)
     words = shlex.split(file["content"], comments=True)
     assert "--uid=celery" in words
     assert "--property=NoNewPrivileges=yes" in words
@@ -82,10 +87,8 @@ def test_an_operator_s_command_runs_like_the_services(role):
 
 
 def test_each_pool_of_the_plan_is_a_unit(role):
-    text = role("celery_worker", facts={"processor_nproc": 4, "memtotal_mb": 65536}, celery_worker_app="shop").render(
-        "worker_units.yml.j2"
-    )
-    high, main = json.loads(text)
+    facts = {"processor_nproc": 4, "memtotal_mb": 65536}
+    high, main = role("celery_worker", facts=facts, celery_worker_app="shop").evaluate("__celery_worker_units")
     assert (high["name"], main["name"]) == ("celery-worker@high.service", "celery-worker@main.service")
     assert "--concurrency=3" in main["exec_start"].split()
     assert main["directives"]["TimeoutStopSec"] > 1800
@@ -93,9 +96,9 @@ def test_each_pool_of_the_plan_is_a_unit(role):
 
 def worker(role, **variables):
     facts = {"processor_nproc": 4, "memtotal_mb": 65536}
-    return json.loads(
-        role("celery_worker", facts=facts, celery_worker_app="shop", **variables).render("worker_units.yml.j2")
-    )[0]
+    return role("celery_worker", facts=facts, celery_worker_app="shop", **variables).evaluate("__celery_worker_units")[
+        0
+    ]
 
 
 @pytest.mark.parametrize(
@@ -126,8 +129,8 @@ def test_a_watched_unit_isn_t_waited_for_when_it_is_frozen(role):
         (60, {"WatchdogSec=60", "TimeoutAbortSec=2", "Environment=PYTHONFAULTHANDLER=1"}),
         (0, set()),
     ):
-        units = role("systemd_unit", systemd_unit_units=[SERVICE | {"watchdog": seconds}]).render("units.yml.j2")
-        written = set(yaml.safe_load(units)[0]["content"].splitlines())
+        units = role("systemd_unit", systemd_unit_units=[SERVICE | {"watchdog": seconds}]).evaluate(UNITS)
+        written = set(units[0]["content"].splitlines())
         assert {line for line in written if line.startswith(("Watchdog", "TimeoutAbort", "Environment="))} == lines
 
 
@@ -168,18 +171,18 @@ def test_awkward_values_reach_the_environment_whole(role):
         django_project_credentials={"broker_url": "redis://x"},
     )
     assert 'GREETING="say \\"hi\\" \\$HOME \\\\ \\`x\\`"' in project.render("config/environment.j2").splitlines()
-    files = {file["dest"]: file for file in project.evaluate("__django_project_secret_files | from_yaml")}
+    files = {file["dest"]: file for file in project.evaluate("__django_project_secret_files")}
     assert files["/etc/shop/credentials/broker_url"]["content"] == "redis://x"
     assert files["/etc/shop/environment.secret"]["content"].strip() == 'KEY="a\\$b"'
     assert {file["mode"] for file in files.values()} == {"0600"}
     # The same for a release that isn't current yet, and its commands look there.
-    staged = {file["dest"] for file in project.evaluate("__django_project_staged_files | from_yaml")}
+    staged = {file["dest"] for file in project.evaluate("__django_project_staged_files")}
     assert staged == {name.replace("/etc/shop/", "/etc/shop/staged/") for name in files}
 
 
 def test_no_secret_environment_is_an_empty_file(role):
     project = role("django_project", django_project_app="shop")
-    files = {file["dest"]: file for file in project.evaluate("__django_project_secret_files | from_yaml")}
+    files = {file["dest"]: file for file in project.evaluate("__django_project_secret_files")}
     assert files["/etc/shop/environment.secret"]["content"] == ""
 
 
@@ -206,7 +209,7 @@ def step(role, name, **variables):
     """Return the words of a build step's command."""
     unit = role("django_project", django_project_app="shop", **variables).evaluate(f"__django_project_{name}_unit")
     commands = [{"path": f"/opt/shop/tools/step-{name}", "exec": "", "unit": unit}]
-    (file,) = yaml.safe_load(role("systemd_unit", systemd_unit_commands=commands).render("operator_commands.yml.j2"))
+    (file,) = role("systemd_unit", systemd_unit_commands=commands).evaluate(COMMANDS)
     return shlex.split(file["content"].replace("IFS='", "").replace("\n'\n", "\n"), comments=True)
 
 

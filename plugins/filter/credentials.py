@@ -1,0 +1,177 @@
+"""The credentials of the application: passwords that are computed from the seed, and which service finds which of them under which name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+DOCUMENTATION = r"""
+name: derived_passwords
+short_description: A password for each name, computed from one secret
+description:
+  - The password is the SHA-256 of the secret, the purpose and the name, with colons between them.
+  - Who knows one of the passwords can't find another.
+  - The same input gives the same password at every run, so hosts need not be asked for theirs.
+options:
+  _input: {description: Names., type: list, elements: str, required: true}
+  secret: {description: The secret; at least 32 random characters., type: str, required: true}
+  purpose: {description: What sets passwords for the same name apart., type: str, default: ""}
+author: The plainhost maintainers
+"""
+
+RETURN = r"""
+_value:
+  description: Password of each name, 64 hexadecimal digits.
+  type: dict
+"""
+
+# Django's settings may refuse to load without a key: services that check no signature get one that opens nothing.
+STAND_INS = ("beat", "flower")
+
+
+def derived_passwords(names: Iterable[str], secret: str, purpose: str = "") -> dict[str, str]:
+    """Return a password for each name; see the documentation of the filter."""
+    prefix = f"{secret}:{purpose}" if purpose else secret
+    return {name: hashlib.sha256(f"{prefix}:{name}".encode()).hexdigest() for name in names}
+
+
+def database_credentials(passwords: Mapping[str, str], user: str, password: str) -> dict[str, str]:
+    """Return the credentials by which services log in to the database.
+
+    Args:
+        passwords: password of each service that has a role of its own.
+        user: name of the owner's role; a service's is this, an underscore and the service.
+        password: the owner's; empty where none is set.
+
+    The name of the role is no secret; it stands with the password since the settings are the same for all services.
+    """
+    return {
+        **({"database_password": password} if password else {}),
+        **({"database_user": user} if passwords else {}),
+        **{f"database_password_{service}": one for service, one in passwords.items()},
+        **{f"database_user_{service}": f"{user}_{service}" for service in passwords},
+    }
+
+
+def database_roles(
+    passwords: Mapping[str, str], user: str, tables: Mapping[str, list[str]], shares: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Return the services' roles as the database's server is told of them.
+
+    Args:
+        passwords: password of each service that has a role of its own.
+        user: name of the owner's role.
+        tables: shell patterns of the tables that each service uses.
+        shares: share of the connections that each may have, as a fraction; one that isn't named has 0.
+    """
+    return [
+        {"name": f"{user}_{service}", "password": password, "tables": tables[service], "share": shares.get(service, 0)}
+        for service, password in passwords.items()
+    ]
+
+
+def stand_in_keys(secret_key: str) -> dict[str, str]:
+    """Return the keys that services get in place of Django's, by the name of the credential; none where Django's isn't set."""
+    keys = derived_passwords(STAND_INS, secret_key) if secret_key else {}
+    return {f"secret_key_{service}": key for service, key in keys.items()}
+
+
+def application_credentials(
+    services: Iterable[str],
+    broker_urls: Mapping[str, str],
+    database: Mapping[str, str],
+    secret_key: str,
+    signing: Mapping[str, str],
+    extra: Mapping[str, str],
+) -> dict[str, str]:
+    """Return every credential of the application by its name.
+
+    Args:
+        services: those that log in to the broker.
+        broker_urls: address of the broker with the login of each of its users.
+        database: what `database_credentials` returns.
+        secret_key: Django's; empty where none is set.
+        signing: key and certificate of signed messages; empty where none are signed.
+        extra: the inventory's own, which win.
+    """
+    return {
+        **{f"broker_url_{service}": broker_urls[service] for service in services},
+        **database,
+        **({"secret_key": secret_key} if secret_key else {}),
+        **stand_in_keys(secret_key),
+        **signing,
+        **extra,
+    }
+
+
+def shared_credentials(credentials: Mapping[str, str], database: Mapping[str, str]) -> list[str]:
+    """Return the names of the credentials that are nobody's login: what a service has besides its own."""
+    stand_ins = {f"secret_key_{service}" for service in STAND_INS}
+    return [
+        name
+        for name in credentials
+        if not name.startswith("broker_url_") and name not in database and name not in stand_ins
+    ]
+
+
+def service_logins(
+    services: Iterable[str],
+    shared: Iterable[str],
+    named: Mapping[str, list[str]],
+    database: Mapping[str, str],
+    database_services: Iterable[str],
+    has_secret_key: bool,
+    folder: str,
+) -> dict[str, dict[str, str]]:
+    """Return the files that each service's unit loads, by the name under which the service finds them.
+
+    Every service finds a login of its own under the same names: `broker_url`, `database_user` and `database_password`. Flower asks nobody
+    but the broker; the cleaner works beside beat and has beat's login to the broker, which it doesn't use.
+
+    Args:
+        services: those that log in to the broker.
+        shared: names of the credentials besides the logins.
+        named: for a service that doesn't get all of those, the names of those that it gets.
+        database: what `database_credentials` returns.
+        database_services: those with a role of their own in the database.
+        has_secret_key: whether Django's key is set.
+        folder: where the files lie.
+    """
+    shared, database_services = list(shared), list(database_services)
+    login = (
+        ["database_user", "database_password"]
+        if database_services
+        else [name for name in database if name == "database_password"]
+    )
+    logins = {}
+    for service in [*services, "cleaner"]:
+        account = "beat" if service == "cleaner" else service
+        wanted = named.get(service, shared)
+        own = {"broker_url": f"broker_url_{account}"}
+        for name in login:
+            if service != "flower" or name in wanted:
+                own[name] = f"{name}_{service}" if service in database_services else name
+        own |= {name: name for name in shared if name in wanted}
+        if has_secret_key and "secret_key" not in wanted:
+            own["secret_key"] = f"secret_key_{account}"
+        logins[service] = {name: f"{folder}/{file}" for name, file in own.items()}
+    return logins
+
+
+class FilterModule:
+    """Ansible's way to find filters."""
+
+    def filters(self) -> dict[str, Any]:
+        """Return the filters by name."""
+        return {
+            function.__name__: function
+            for function in (
+                derived_passwords,
+                database_credentials,
+                database_roles,
+                application_credentials,
+                shared_credentials,
+                service_logins,
+            )
+        }

@@ -1,0 +1,126 @@
+"""The units of a host's worker pools, for the role systemd_unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+DOCUMENTATION = r"""
+name: worker_units
+short_description: A unit for each pool of a plan
+description:
+  - Returns what the role C(systemd_unit) takes, one unit C(celery-worker@<pool>.service) for each pool that the filter C(celery_plan) planned.
+options:
+  _input: {description: The pools of a plan., type: list, elements: dict, required: true}
+  unit: {description: What the pools' units have in common; see C(systemd_unit_units)., type: dict, required: true}
+  options:
+    description: The role's inputs without their prefix, such as C(app) and C(stop_grace), and C(note_script), C(stop_script) and C(notes).
+    type: dict
+    required: true
+author: The plainhost maintainers
+"""
+
+RETURN = r"""
+_value:
+  description: The units.
+  type: list
+  elements: dict
+"""
+
+
+def worker_units(
+    pools: list[dict[str, Any]], unit: Mapping[str, Any], options: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return a unit for each pool.
+
+    Args:
+        pools: `pools` of a plan; times in seconds, memory in MiB.
+        unit: what their units have in common.
+        options: `app`, `python`, `log_level`: what is run; `user`: the accounts' names up to the pool's; `media_dir`, `restart_on`, `peers`: as
+            the role's inputs; `notify` and `watchdog` (s, 0 for none): how a pool is watched; `stop_grace` (s, 0 for as long as the longest
+            task), `reboot_grace` (s) and `stop_margin` (s): how one is stopped; `stop_script`, `note_script` and `notes`: paths of the programs
+            that stop a pool and note how it ended, and of the notes.
+    """
+    return [{**unit, **_unit_of(pool, unit, options)} for pool in pools]
+
+
+def _unit_of(pool: Mapping[str, Any], unit: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    name = pool["name"]
+    egress = (
+        unit.get("egress", []) if pool["egress"] is None else list(dict.fromkeys([*options["peers"], *pool["egress"]]))
+    )
+    return {
+        "name": f"celery-worker@{name}.service",
+        "description": f"Celery worker, pool {name} ({', '.join(pool['queues'])})",
+        "user": f"{options['user']}_{name}",
+        "shared_memory": f"{pool['memory_max_mib']}M",
+        "umask": "0007",
+        "read_write_paths": [options["media_dir"]] if options["media_dir"] else [],
+        "enabled": True,
+        "state": "started",
+        "restart_on": options["restart_on"],
+        "watchdog": int(options["watchdog"]) if options["notify"] else 0,
+        "egress": egress,
+        "exec_paths": pool["exec_paths"],
+        "listens": pool["listens"],
+        "exec_start": " ".join(_command(pool, options)),
+        "directives": _directives(pool, options),
+    }
+
+
+def _command(pool: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
+    return [
+        options["python"],
+        "-m celery --app",
+        options["app"],
+        "worker",
+        # The host's name, which celery puts in; systemd reads % itself.
+        f"--hostname={pool['name']}@%%h",
+        f"--queues={','.join(pool['queues'])}",
+        f"--concurrency={pool['concurrency']}",
+        f"--prefetch-multiplier={pool['prefetch_multiplier']}",
+        f"--soft-time-limit={pool['soft_time_limit']}",
+        f"--time-limit={pool['time_limit']}",
+        f"--max-tasks-per-child={pool['max_tasks_per_child']}",
+        # In KiB.
+        f"--max-memory-per-child={pool['child_memory_mib'] * 1024}",
+        "--without-gossip --without-mingle",
+        f"--loglevel={options['log_level']}",
+    ]
+
+
+def _directives(pool: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    # Of the margin, a third is for the last task that reaches its hard limit, and a third for a cold shutdown; the rest keeps systemd's
+    # SIGKILL away.
+    third = int(options["stop_margin"]) // 3
+    longest = pool["time_limit"] + third
+    grace = min(int(options["stop_grace"]) or longest, longest)
+    notes = f"{options['notes']}/{pool['name']}"
+    return {
+        "Type": "notify" if options["notify"] else "exec",
+        "NotifyAccess": "main" if options["notify"] else "none",
+        "Restart": "always",
+        "RestartSec": 2,
+        "TimeoutStartSec": "infinity",
+        "Environment": f"CELERY_RUNTIME_ENDS={notes}",
+        "ExecStop": [
+            f"-+{options['note_script']} {notes} stop",
+            f"+{options['stop_script']} {grace} {options['reboot_grace']} {third}",
+        ],
+        "ExecStopPost": f"-+{options['note_script']} {notes} end",
+        "TimeoutStopSec": pool["time_limit"] + int(options["stop_margin"]),
+        "KillMode": "mixed",
+        "OOMPolicy": "continue",
+        "MemoryHigh": f"{pool['memory_high_mib']}M",
+        "MemoryMax": f"{pool['memory_max_mib']}M",
+        "TasksMax": pool["tasks_max"],
+        "CPUWeight": pool["cpu_weight"],
+    }
+
+
+class FilterModule:
+    """Ansible's way to find filters."""
+
+    def filters(self) -> dict[str, Any]:
+        """Return the filters by name."""
+        return {"worker_units": worker_units}

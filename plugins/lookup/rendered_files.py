@@ -1,0 +1,53 @@
+"""Files for `managed_files`, each rendered from a template with variables of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.loader import lookup_loader
+from ansible.plugins.lookup import LookupBase
+
+DOCUMENTATION = r"""
+name: rendered_files
+short_description: Render a template once for each of several files
+description:
+  - Takes files as the module C(managed_files) takes them, with C(vars) in place of C(content), and returns them with the content that the
+    template gives with these variables.
+  - Exists because a template in a loop of another can only hand on text, which would have to be written and read again as JSON.
+options:
+  _terms: {description: "The template, then a list of files: C(dest), C(vars), and what else managed_files knows.", type: list, required: true}
+author: The plainhost maintainers
+"""
+
+EXAMPLES = r"""
+- name: Install two files
+  managed_files:
+    files: "{{ lookup('rendered_files', 'site.conf.j2', __sites) }}"
+  vars:
+    __sites:
+      - {dest: /etc/example/one.conf, vars: {__site: one}}
+      - {dest: /etc/example/two.conf, vars: {__site: two}, mode: "0600"}
+"""
+
+RETURN = r"""
+_raw:
+  description: The files, with their content.
+  type: list
+  elements: dict
+"""
+
+
+class LookupModule(LookupBase):
+    """The lookup; what the template may see is for ansible.builtin.template to say."""
+
+    def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **_: Any) -> list[list[dict[str, Any]]]:
+        """Return the files."""
+        template, files = terms
+        render = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
+        return [
+            [
+                {name: value for name, value in file.items() if name != "vars"}
+                | {"content": render.run([template], variables=variables, template_vars=file["vars"])[0]}
+                for file in files
+            ]
+        ]

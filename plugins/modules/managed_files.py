@@ -65,12 +65,12 @@ options:
       - Shell command that must succeed before a changed file is installed. C({staging}) is a directory that mirrors the paths
         of all O(files), changed or not.
     type: str
-author: The plainhost maintainers
+author: The plainhost maintainers (!UNKNOWN)
 """
 
 EXAMPLES = r"""
 - name: Install the configuration
-  managed_files:
+  plainhost.stack.managed_files:
     directories:
       - {path: /etc/example, mode: "0750"}
     files:

@@ -24,7 +24,7 @@ author: The plainhost maintainers (!UNKNOWN)
 
 EXAMPLES = r"""
 - name: Pack the project
-  pack_source:
+  plainhost.stack.pack_source:
     src: /home/me/shop
     exclude: [.venv, "*.pyc"]
     dest: /tmp/packed

@@ -17,7 +17,7 @@ MAGIC = {
     "ansible_facts", "ansible_managed", "ansible_check_mode", "ansible_diff_mode", "ansible_play_hosts",
     "ansible_play_hosts_all", "ansible_play_batch", "ansible_remote_tmp", "ansible_host", "ansible_version",
     "ansible_role_name", "ansible_loop", "ansible_search_path",
-    "ansible_playbook_python", "ansible_python_interpreter",
+    "ansible_pipelining", "ansible_playbook_python", "ansible_python_interpreter",
 }  # fmt: skip
 LONGEST = 100
 

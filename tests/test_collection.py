@@ -358,3 +358,25 @@ def test_the_runtime_is_found_in_an_installation_that_git_ignores(team: Team) ->
     assert int(count) > 50
     runtime = ROOT / "roles" / "celery_runtime" / "files"
     assert digest == pack_source.digest(runtime, pack_source.listed(runtime, ["__pycache__"]))
+
+
+def test_the_authoritys_key_is_not_committed_by_accident(team: Team) -> None:
+    # Nobody has told git of the folder.
+    subprocess.run(["git", "init", "--quiet", str(team.folder)], check=True)
+    folder = team.folder / ".secrets" / "ca"
+    role = {"name": f"{PREFIX}certificates", "tasks_from": "authority", "rolespec_validate": False}
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "vars": {"certificates_authority_dir": str(folder)},
+        "tasks": [{"ansible.builtin.import_role": role}],
+    }
+    (team.folder / "authority.yml").write_text(yaml.safe_dump([play]))
+    team.run("ansible-playbook", "--inventory=inventory", "authority.yml")
+    assert (folder / "ca.key").stat().st_mode & 0o777 == 0o600
+    subprocess.run(["git", "-C", str(team.folder), "add", "--all"], check=True)
+    added = subprocess.run(
+        ["git", "-C", str(team.folder), "ls-files"], check=True, capture_output=True, text=True
+    ).stdout
+    assert "authority.yml" in added
+    assert ".secrets" not in added

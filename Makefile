@@ -52,6 +52,10 @@ test: setup ## Everything that CI runs, with the time of each step at the end
 lint: setup ## ruff, yamllint, shellcheck, ansible-lint (production profile), collections against their ranges
 	@python -m testbench.lint
 
+.PHONY: sanity
+sanity: setup ## ansible-test sanity on the collection (T="pep8 ansible-doc" for some of its tests)
+	@python -m testbench.sanity $(T)
+
 .PHONY: collection
 collection: setup ## Build the collection's tarball from what is committed, into .cache/dist
 	@rm -rf .cache/dist && mkdir -p .cache/dist/tree && git archive HEAD | tar -x -C .cache/dist/tree

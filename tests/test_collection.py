@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib
 import json
 import os
@@ -25,6 +26,7 @@ from conftest import GALAXY, PREFIX, ROLES, ROOT
 from jinja2 import nodes
 
 BIN = Path(sys.executable).parent
+EXAMPLE = ROOT / "examples" / "team"
 LINK = ROOT / "collections" / "ansible_collections" / GALAXY["namespace"] / GALAXY["name"]
 # What a team gets. A new entry at the root is either named here or left out by build_ignore in galaxy.yml.
 PACKED = {
@@ -273,6 +275,37 @@ def test_what_is_in_the_tarball_is_committed(tarball: Path) -> None:
     with tarfile.open(tarball) as opened:
         files = [one.name for one in opened.getmembers() if not one.isdir()]
     assert sorted(set(files) - committed) == ["FILES.json", "MANIFEST.json"]
+
+
+def settings_of(path: Path) -> dict[str, dict[str, str]]:
+    """Return the sections of an ansible.cfg but for where things lie."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(path)
+    return {
+        name: {key: value for key, value in section.items() if key not in ("inventory", "collections_path")}
+        for name, section in parser.items()
+    }
+
+
+def test_a_team_has_the_settings_that_a_clone_has() -> None:
+    assert settings_of(EXAMPLE / "ansible.cfg") == settings_of(ROOT / "ansible.cfg")
+
+
+def test_the_example_is_a_folder_to_begin_with(tarball: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(EXAMPLE, folder)
+    shop = Team(folder, tmp_path / "home")
+    said = shop.run("ansible-galaxy", "collection", "install", "--offline", str(tarball))
+    assert f"{PREFIX[:-1]}:{GALAXY['version']} was installed successfully" in said
+    assert (folder / "collections" / "ansible_collections" / GALAXY["namespace"] / GALAXY["name"]).is_dir()
+    # Before any host is asked, and with the next step.
+    said = " ".join(shop.run("ansible-playbook", f"{PREFIX}site", status=2).split())
+    assert "stack_broker_password" in said
+    assert "vault.yml.example to vault.yml" in said
+    assert "UNREACHABLE" not in said
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    for name in ("collections/x", "inventory/.secrets/ca/ca.key", "vault-password"):
+        subprocess.run(["git", "check-ignore", "--quiet", name], cwd=folder, check=True)
 
 
 KINDS = {"module": MODULES, "filter": filters(), "lookup": LOOKUPS, "role": set(ROLES)}

@@ -12,6 +12,7 @@ export PYTHONUNBUFFERED := 1
 export UV_SYSTEM_CERTS := 1
 # The project's own playbooks only; nothing of the user's.
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+unexport ANSIBLE_COLLECTIONS_PATH
 
 RUNTIME_PYTHON := $(CURDIR)/.cache/venv-runtime/bin/python
 INVENTORY ?= inventories/local
@@ -52,6 +53,15 @@ test: setup ## Everything that CI runs, with the time of each step at the end
 .PHONY: lint
 lint: setup ## ruff, yamllint, shellcheck, ansible-lint (production profile), collections against their ranges
 	@python -m testbench.lint
+
+.PHONY: sanity
+sanity: setup ## ansible-test sanity on the collection (T="pep8 ansible-doc" for some of its tests)
+	@python -m testbench.sanity $(T)
+
+.PHONY: collection
+collection: setup ## Build the collection's tarball from what is committed, into .cache/dist
+	@rm -rf .cache/dist && mkdir -p .cache/dist/tree && git archive HEAD | tar -x -C .cache/dist/tree
+	@ansible-galaxy collection build --output-path .cache/dist .cache/dist/tree && rm -r .cache/dist/tree
 
 .PHONY: audit
 audit: setup ## Known vulnerabilities of what the locks pin; says so where no service tells of them

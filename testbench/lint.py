@@ -10,6 +10,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import yaml
+
 from testbench.console import duration, heartbeat, say, verdict
 from testbench.podman import ROOT
 
@@ -17,7 +19,7 @@ PYTHON = ("plugins", "roles", "celery_runtime/src", "testbench", "tools", "sampl
 ANSIBLE = ("playbooks", "roles", "molecule")
 BANDIT = ["bandit", "--quiet", "--severity-level=medium"]
 # Answers from the installed collections alone: a range that they don't satisfy is an error.
-COLLECTIONS = ["ansible-galaxy", "collection", "install", "--offline", "-r", "requirements.yml"]
+COLLECTIONS = ["ansible-galaxy", "collection", "install", "--offline"]
 # The distribution of its own, which tells whoever installs it that it has types.
 MYPY = ["mypy", "--config-file", "celery_runtime/pyproject.toml"]
 ANSIBLE_LINT = ["ansible-lint", "--nocolor"]
@@ -53,6 +55,12 @@ def is_shell_script(path: Path) -> bool:
         return opened.readline().strip().startswith(SHELL)
 
 
+def dependencies() -> list[str]:
+    """Return the collections that galaxy.yml asks for, each with its range as ansible-galaxy takes it."""
+    galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text())
+    return [f"{name}:{versions}" for name, versions in galaxy["dependencies"].items()]
+
+
 def commands(only: list[Path] | None = None) -> dict[str, list[str]]:
     """Return the linters and how each is called.
 
@@ -69,7 +77,7 @@ def commands(only: list[Path] | None = None) -> dict[str, list[str]]:
             # ruff's rules S judge line by line.
             "bandit": [*BANDIT, "--recursive", *PYTHON],
             "mypy": MYPY,
-            "collections": COLLECTIONS,
+            "collections": COLLECTIONS + dependencies(),
             "ansible-lint": ANSIBLE_LINT,
         }
     python = [path for path in only if path.suffix == ".py"]
@@ -84,7 +92,7 @@ def commands(only: list[Path] | None = None) -> dict[str, list[str]]:
         "ansible-lint": (ANSIBLE_LINT, ansible),
     }
     wanted = {name: [*command, *names(paths)] for name, (command, paths) in chosen.items() if paths}
-    wanted |= {"collections": COLLECTIONS} if ROOT / "requirements.yml" in only else {}
+    wanted |= {"collections": COLLECTIONS + dependencies()} if ROOT / "galaxy.yml" in only else {}
     # Types hang together: all of the distribution, or nothing.
     return wanted | ({"mypy": MYPY} if any(path.is_relative_to(ROOT / "celery_runtime/src") for path in only) else {})
 

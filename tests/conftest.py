@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 # Before Ansible is imported: it reads its configuration, such as where our plugins are, only once.
 os.environ["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
+os.environ.pop("ANSIBLE_COLLECTIONS_PATH", None)
 
 from ansible.parsing.dataloader import DataLoader  # noqa: E402 (see above)
 from ansible.plugins.loader import init_plugin_loader  # noqa: E402 (see above)
@@ -22,6 +24,9 @@ from ansible.template import Templar, trust_as_template  # noqa: E402 (see above
 
 init_plugin_loader([])
 
+GALAXY = yaml.safe_load((ROOT / "galaxy.yml").read_text())
+# What comes before the name of a role, a module, a filter or a playbook of ours.
+PREFIX = f"{GALAXY['namespace']}.{GALAXY['name']}."
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 FACTS = {
     "distribution": "Debian",

@@ -22,10 +22,10 @@ SERVICE = {
 }
 
 
-UNITS = "lookup('rendered_files', 'unit.j2', systemd_unit_units | map('unit_file', __systemd_unit_defaults) | list)"
+UNITS = "lookup('plainhost.stack.rendered_files', 'unit.j2', systemd_unit_units | map('plainhost.stack.unit_file', __systemd_unit_defaults) | list)"
 COMMANDS = (
-    "lookup('rendered_files', 'operator_command.sh.j2', "
-    "systemd_unit_commands | map('command_file', systemd_unit_command_unit, __systemd_unit_defaults) | list)"
+    "lookup('plainhost.stack.rendered_files', 'operator_command.sh.j2', "
+    "systemd_unit_commands | map('plainhost.stack.command_file', systemd_unit_command_unit, __systemd_unit_defaults) | list)"
 )
 
 

@@ -114,7 +114,10 @@ def test_what_goes_along_names_it_too_and_is_packed_with_it(project: Path, tmp_p
     second = build_wheel.build(project, [lock], tmp_path / "wheels")
     assert (second.read_bytes(), second == first) == (first.read_bytes(), False)
     with tarfile.open(second.with_name("archive.tar")) as archive:
-        assert {(entry.name, entry.mode, entry.uid) for entry in archive} == {(second.name, 0o644, 0), (lock.name, 0o644, 0)}
+        assert {(entry.name, entry.mode, entry.uid) for entry in archive} == {
+            (second.name, 0o644, 0),
+            (lock.name, 0o644, 0),
+        }
         packed = archive.extractfile(lock.name)
         assert packed is not None
         assert packed.read() == b"one==2\n"

@@ -38,7 +38,7 @@ def test_each_file_is_rendered_with_its_own_variables(role: Callable[..., Role])
     wanted = [unit["vars"]["__unit"] for unit in units]
     defaults = "__systemd_unit_defaults | combine({'description': 'x {{ y }}'})"
     found = role("systemd_unit", systemd_unit_units=wanted).evaluate(
-        f"lookup('rendered_files', 'unit.j2', systemd_unit_units | map('unit_file', {defaults}) | list)"
+        f"lookup('plainhost.stack.rendered_files', 'unit.j2', systemd_unit_units | map('plainhost.stack.unit_file', {defaults}) | list)"
     )
     assert [file["dest"] for file in found] == ["/etc/systemd/system/a.target", "/etc/systemd/system/b.target"]
     # What is rendered is text, and isn't taken for a template again.

@@ -41,7 +41,7 @@ def test_a_changed_file_is_looked_at_by_its_linters(name: str, linters: set[str]
 
 
 def test_new_ranges_of_collections_are_compared_with_what_is_installed() -> None:
-    assert set(called_for("requirements.yml")) == {"yamllint", "collections"}
+    assert set(called_for("galaxy.yml")) == {"yamllint", "collections"}
 
 
 def test_types_are_checked_as_a_whole() -> None:
@@ -56,6 +56,8 @@ def test_what_a_linter_finds_in_a_named_file_fails(tmp_path: Path, text: str, st
     assert lint.main([str(tmp_path / "changed.py"), str(tmp_path / "removed.py")]) == status
 
 
-def test_a_commit_that_only_removes_files_has_nothing_to_look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_that_only_removes_files_has_nothing_to_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lint, "run", lambda *_: pytest.fail("a linter ran"))
     assert lint.main([str(tmp_path / "removed.py")]) == 0

@@ -32,6 +32,14 @@ def test_ignored_files_of_a_work_tree_stay_behind(tmp_path: Path) -> None:
     assert listed(tmp_path, [".gitignore"]) == ["app/models.py", "manage.py"]
 
 
+def test_a_folder_that_is_ignored_as_a_whole_can_be_packed(tmp_path: Path) -> None:
+    project(tmp_path / "ignored")
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text("*\n")
+    assert listed(tmp_path / "ignored", [".env", "*.pyc"]) == []
+    assert listed(tmp_path / "ignored", [".env", "*.pyc"], gitignore=False) == ["app/models.py", "manage.py"]
+
+
 def test_digest_says_what_is_in_it_and_nothing_else(tmp_path: Path) -> None:
     one, other = project(tmp_path / "one"), project(tmp_path / "other")
     os.utime(other / "manage.py", (1, 1))

@@ -54,9 +54,9 @@ def test_what_is_kept_suffices_and_is_bounded(made: list[tuple[str, float]], kee
     assert len({release.code for release in releases if release.name in stay}) >= min(keep, len(codes))
     assert len(stay) <= 2 * keep - 1
     gone = [release.made_current for release in releases if release.name not in stay]
-    assert sum(1 for release in releases if release.name in stay and release.made_current >= max(gone, default=0)) >= min(
-        keep, len(releases)
-    )
+    assert sum(
+        1 for release in releases if release.name in stay and release.made_current >= max(gone, default=0)
+    ) >= min(keep, len(releases))
 
 
 @pytest.fixture
@@ -147,7 +147,10 @@ def test_settings_make_another_release_of_the_same_code(role: Callable[..., Role
         return project.evaluate("__django_project_release_id"), project.evaluate("__django_project_code_id")
 
     release, code = ids()
-    for changes in ({"django_project_celery_settings": {"task_time_limit": 7}}, {"django_project_environment": {"A": "b"}}):
+    for changes in (
+        {"django_project_celery_settings": {"task_time_limit": 7}},
+        {"django_project_environment": {"A": "b"}},
+    ):
         assert ids(**changes)[0] != release
         assert ids(**changes)[1] == code
     for changes in (

@@ -62,7 +62,11 @@ def run(folder: Path, wheel: Path, venv: Path) -> subprocess.CompletedProcess[st
     (folder / "runtime.lock").write_text("")
     return subprocess.run(
         [sys.executable, "-I", str(folder / "install.py"), f"--environment={venv}", "--uv=uv", f"--wheel={wheel}"],
-        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin", "UV_OFFLINE": "1", "UV_CACHE_DIR": str(folder / "cache")},
+        env={
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin",
+            "UV_OFFLINE": "1",
+            "UV_CACHE_DIR": str(folder / "cache"),
+        },
         capture_output=True,
         text=True,
         check=False,

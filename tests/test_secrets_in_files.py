@@ -32,7 +32,9 @@ GIVEN: dict[str, dict[str, Any]] = {
     "postgresql": {
         "postgresql_tls_certificate_file": "/etc/a.pem",
         "postgresql_tls_key_file": "/etc/a.key",
-        "postgresql_service_roles": [{"name": "web", "password": f"{MARK} postgresql_service_roles", "share": 0.5, "tables": ["*"]}],
+        "postgresql_service_roles": [
+            {"name": "web", "password": f"{MARK} postgresql_service_roles", "share": 0.5, "tables": ["*"]}
+        ],
     },
     "redis": {"redis_tls_certificate_file": "/etc/a.pem", "redis_tls_key_file": "/etc/a.key"},
     "systemd_unit": {"systemd_unit_units": [], "systemd_unit_commands": []},

@@ -20,6 +20,19 @@ def test_the_runtime_gets_numbers(role: Roles) -> None:
     assert "transport" in runtime["parts"]
 
 
+def test_secrets_lie_with_the_inventory(role: Roles, tmp_path: Path) -> None:
+    inventory = tmp_path / "team" / "inventory"
+    inventory.mkdir(parents=True)
+    assert role("stack", inventory_dir=str(inventory)).evaluate("stack_secrets_dir") == f"{inventory}/.secrets"
+
+
+def test_secrets_of_an_earlier_version_are_found_where_they_are(role: Roles, tmp_path: Path) -> None:
+    inventory, earlier = tmp_path / "inventories" / "production", tmp_path / ".secrets" / "production"
+    inventory.mkdir(parents=True)
+    earlier.mkdir(parents=True)
+    assert Path(role("stack", inventory_dir=str(inventory)).evaluate("stack_secrets_dir")).resolve() == earlier
+
+
 SECRETS = {"stack_secret_key": "k" * 50, "stack_broker_seed": "s" * 40, "stack_database_password": "d" * 20}
 
 
@@ -311,7 +324,9 @@ def test_extra_celery_settings_are_merged_into_dictionaries_and_replace_lists(ro
     before = role("stack").evaluate("stack_celery_settings")
     extra = {"broker_transport_options": {"socket_timeout": 3, "retry_on_timeout": True}, "accept_content": ["yaml"]}
     settings = role("stack", stack_celery_settings_extra=extra).evaluate("stack_celery_settings")
-    assert settings["broker_transport_options"] == before["broker_transport_options"] | extra["broker_transport_options"]
+    assert (
+        settings["broker_transport_options"] == before["broker_transport_options"] | extra["broker_transport_options"]
+    )
     assert settings["accept_content"] == ["yaml"] != before["accept_content"]
     assert settings.keys() == before.keys() | extra.keys()
 

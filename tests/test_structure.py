@@ -17,7 +17,7 @@ MAGIC = {
     "ansible_facts", "ansible_managed", "ansible_check_mode", "ansible_diff_mode", "ansible_play_hosts",
     "ansible_play_hosts_all", "ansible_play_batch", "ansible_remote_tmp", "ansible_host", "ansible_version",
     "ansible_role_name", "ansible_loop", "ansible_search_path",
-    "ansible_playbook_python", "ansible_python_interpreter",
+    "ansible_pipelining", "ansible_playbook_python", "ansible_python_interpreter",
 }  # fmt: skip
 LONGEST = 100
 
@@ -26,12 +26,11 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def test_site_only_imports_playbooks_that_exist() -> None:
-    plays = yaml.safe_load((ROOT / "site.yml").read_text())
-    assert all(set(play) <= {"name", "ansible.builtin.import_playbook", "import_playbook", "tags"} for play in plays)
-    imported = [
-        ROOT / str(play.get("import_playbook") or play.get("ansible.builtin.import_playbook")) for play in plays
-    ]
+@pytest.mark.parametrize("site", [ROOT / "site.yml", ROOT / "playbooks" / "site.yml"], ids=named)
+def test_site_only_imports_playbooks_that_exist(site: Path) -> None:
+    plays = yaml.safe_load(site.read_text())
+    assert all(set(play) <= {"name", "ansible.builtin.import_playbook", "tags"} for play in plays)
+    imported = [site.parent / str(play.get("ansible.builtin.import_playbook")) for play in plays]
     assert imported
     assert [named(path) for path in imported if not path.is_file()] == []
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from molecule.interpolation import Interpolator, TemplateWithDefaults
 
-from testbench import hosts, image, inventory, kernel, podman, remote, runner, seed
+from testbench import hosts, image, inventory, kernel, lint, podman, remote, runner, seed
 from testbench.console import Problem, Steps, duration
 from testbench.smtp_sink import Refusals
 
@@ -386,7 +386,7 @@ def test_the_runner_goes_on_after_a_failure_and_then_fails(
 def test_only_the_collections_of_the_lock_are_needed() -> None:
     tool = Path(sys.executable).parent / "ansible-galaxy"
     result = subprocess.run(
-        [tool, "collection", "install", "--offline", "-r", "requirements.yml"],
+        [tool, "collection", "install", "--offline", *lint.dependencies()],
         cwd=podman.ROOT,
         capture_output=True,
         text=True,

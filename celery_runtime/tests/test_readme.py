@@ -44,7 +44,19 @@ def run(environment: dict[str, str], *arguments: str) -> str:
 def work(environment: dict[str, str], folder: Path, app: str, code: str) -> str:
     """Start a worker as the page says, run code that waits for a result, stop the worker; return what it logged."""
     log = folder / "worker.log"
-    command = ["-m", "celery", "--app", app, "worker", "--hostname", "main@%h", "--loglevel", "INFO", "--concurrency", "1"]
+    command = [
+        "-m",
+        "celery",
+        "--app",
+        app,
+        "worker",
+        "--hostname",
+        "main@%h",
+        "--loglevel",
+        "INFO",
+        "--concurrency",
+        "1",
+    ]
     with log.open("wb") as output:
         worker = subprocess.Popen([sys.executable, *command], env=environment, stdout=output, stderr=output)
     try:
@@ -112,7 +124,9 @@ def test_a_project_without_django_runs_by_the_page(server: Any, tmp_path: Path) 
     }
     environment.pop("DJANGO_SETTINGS_MODULE", None)
     log = work(environment, tmp_path, "jobs", "from jobs import add; assert add.delay(1, 2).get(timeout=60) == 3")
-    assert "celery_runtime.transport" in run(environment, "-c", "import jobs; print(type(jobs.app.connection().transport).__module__)")
+    assert "celery_runtime.transport" in run(
+        environment, "-c", "import jobs; print(type(jobs.app.connection().transport).__module__)"
+    )
     assert "Traceback" not in log, log
 
 

@@ -17,25 +17,6 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-DOCUMENTATION = r"""
-module: build_wheel
-short_description: Build the wheel of a Python project that lies on the controller
-description:
-  - Computes a digest of what the wheel is made of. Where a folder for the wheel is named, the backend that the project's C(pyproject.toml)
-    names builds it (PEP 517), in the environment that Ansible runs in and without a network. A backend that is missing there is an error
-    in either case.
-  - Neither the digest nor the wheel's bytes depend on where the sources lie, who owns them, when they were written, or what a version
-    control system says of them. The bytes do depend on the backend's version, so the digest is what to name things after.
-  - Runs on the controller alone, and writes nothing into the sources.
-options:
-  src: {description: "The project's folder, with a C(pyproject.toml), a C(LICENSE) and the packages in C(src/).", type: path, required: true}
-  beside: {description: Files that go along with the wheel. The digest covers them., type: list, elements: path, default: []}
-  dest:
-    description: Folder for the C(wheel), and an C(archive) of it and of O(beside). Without this folder only the C(digest) is computed.
-    type: path
-author: The plainhost maintainers
-"""
-
 # As PEP 517 says it: with the project as the working directory.
 HOOK = "import importlib, sys; print(importlib.import_module(sys.argv[1]).build_wheel(sys.argv[2]))"
 # 1980-01-01, the first day that an archive of this kind knows.

@@ -1,4 +1,4 @@
-"""Pack a folder of the controller into an archive whose name says what is in it."""
+"""Pack a folder of the controller into an archive whose name says what is in it; documented in ../modules/pack_source.py."""
 
 from __future__ import annotations
 
@@ -15,35 +15,31 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-DOCUMENTATION = r"""
-module: pack_source
-short_description: Pack a folder of the controller into an archive whose name says what is in it
-description:
-  - Lists the files of a folder (by git where it is in a work tree, so that ignored files stay behind), computes a digest of names,
-    modes and contents, and writes a reproducible archive. The same folder always gives the same digest.
-  - Runs on the controller alone.
-options:
-  src: {description: The folder., type: path, required: true}
-  exclude: {description: Shell patterns of names or relative paths to leave out., type: list, elements: str, default: []}
-  dest: {description: Folder for the archive. Without it only the digest is computed., type: path}
-author: The plainhost maintainers
-"""
 
-
-def listed(src: Path, exclude: list[str]) -> list[str]:
+def listed(src: Path, exclude: list[str], gitignore: bool = True) -> list[str]:
     """Return the relative paths of the files to pack, sorted.
 
-    Raises:
-        OSError: git can't be run in a folder that is a git work tree.
+    Args:
+        src: the folder.
+        exclude: shell patterns of names or relative paths to leave out.
+        gitignore: whether to leave out what git ignores, where the folder is in a work tree.
     """
+    names = _listed_by_git(src) if gitignore else None
+    if names is None:
+        names = {
+            str((Path(folder) / name).relative_to(src)) for folder, _folders, files in os.walk(src) for name in files
+        }
+    return sorted(name for name in names if os.path.lexists(src / name) and not _excluded(name, exclude))
+
+
+def _listed_by_git(src: Path) -> set[str] | None:
+    """Return what git doesn't ignore; nothing where there is no work tree, or no git."""
     command = ["git", "-C", str(src), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         output = subprocess.run(command, check=True, capture_output=True).stdout
-        names = {name.decode() for name in output.split(b"\0") if name}
     except (subprocess.CalledProcessError, FileNotFoundError):
-        # No work tree, or no git: the excludes alone decide.
-        names = {str((Path(folder) / name).relative_to(src)) for folder, _, files in os.walk(src) for name in files}
-    return sorted(name for name in names if os.path.lexists(src / name) and not _excluded(name, exclude))
+        return None
+    return {name.decode() for name in output.split(b"\0") if name}
 
 
 def _excluded(name: str, patterns: list[str]) -> bool:
@@ -113,11 +109,18 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """List, digest and, where asked, pack."""
         result = super().run(tmp, task_vars)
-        src = Path(str(self._task.args["src"])).expanduser()
-        exclude = [str(pattern) for pattern in self._task.args.get("exclude", [])]
+        _validation, arguments = self.validate_argument_spec(
+            {
+                "src": {"type": "path", "required": True},
+                "exclude": {"type": "list", "elements": "str", "default": []},
+                "gitignore": {"type": "bool", "default": True},
+                "dest": {"type": "path"},
+            }
+        )
+        src = Path(arguments["src"])
         if not src.is_dir():
             raise AnsibleActionFail(f"{src} is no folder on the controller")
-        names = listed(src, exclude)
+        names = listed(src, arguments["exclude"], arguments["gitignore"])
         if not names:
             raise AnsibleActionFail(f"{src} holds no file to deploy (after its excludes and what git ignores)")
         if out := strays(src, names):
@@ -125,8 +128,8 @@ class ActionModule(ActionBase):
                 f"{src} has links that lead out of it: {', '.join(out)}. Take them out, or exclude them"
             )
         result.update(changed=False, digest=digest(src, names), file_count=len(names))
-        if self._task.args.get("dest"):
-            folder = Path(str(self._task.args["dest"]))
+        if arguments["dest"]:
+            folder = Path(arguments["dest"])
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             archive = folder / f"{result['digest']}.tar.gz"
             if not archive.exists():

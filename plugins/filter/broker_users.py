@@ -19,7 +19,12 @@ options:
   passwords: {description: Password of each user; only users that stand here are returned., type: dict, required: true}
   options: {description: "kombu's options: C(global_keyprefix), C(priority_steps).", type: dict, default: {}}
   database: {description: Number of the Redis database., type: int, default: 0}
-author: The plainhost maintainers
+positional: passwords, options, database
+author: The plainhost maintainers (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+users: "{{ ['default'] | plainhost.stack.broker_users({'web': web_password, 'worker': worker_password}) }}"
 """
 
 RETURN = r"""
@@ -69,7 +74,8 @@ CONSUME = [
 ]
 LISTEN = ["psubscribe", "punsubscribe"]
 # Flower's questions to the workers and their answers (see celery_runtime/questions.py).
-QUESTIONS, ANSWERS = "flower.celery.pidbox", "reply.flower.celery.pidbox/*"
+QUESTIONS = "flower.celery.pidbox"
+ANSWERS = "reply.flower.celery.pidbox/*"
 LOOK = ["info", "llen", "hlen", "zcard", "zcount", "scard", "dbsize", "latency|latest", "slowlog|len", "memory|usage"]
 SAVE = ["info", "bgsave", "bgrewriteaof", "lastsave"]
 

@@ -19,8 +19,19 @@ description:
 options:
   _input: {description: The pools., type: list, elements: dict, required: true}
   facts: {description: "cpus (count), cpu_quota (CPUs, 0: none), memory_mib (MiB).", type: dict, required: true}
+  queues: {description: The queues that a pool may name., type: list, elements: str, required: true}
   defaults: {description: "What a pool has that doesn't say otherwise, and the shares of the host.", type: dict, required: true}
-author: The plainhost maintainers
+positional: facts, queues, defaults
+author: The plainhost maintainers (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+plan: >-
+  {{ [{'name': 'main', 'queues': ['default']}] | plainhost.stack.celery_plan(
+       facts={'cpus': 2, 'cpu_quota': 0, 'memory_mib': 2048}, queues=['default'],
+       defaults={'soft_time_limit': 900, 'time_limit': 1800, 'child_memory_mib': 256, 'max_tasks_per_child': 1000,
+                 'prefetch_multiplier': 1, 'child_threads': 8, 'cpu_weight': 100, 'processes_per_cpu': 1.0,
+                 'memory_share': 0.5}) }}
 """
 
 RETURN = r"""

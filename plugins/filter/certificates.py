@@ -1,6 +1,6 @@
 """What the role certificates decides of certificates, on the controller: which are to be replaced, and why.
 
-Pure functions of texts, so that their rules can be tested without a host.
+Pure functions of texts, so that their rules can be tested without a host. Each filter is documented in a file of its name beside this one.
 """
 
 from __future__ import annotations
@@ -11,27 +11,24 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+from ansible.errors import AnsibleFilterError
 
-DOCUMENTATION = r"""
-name: certificates
-short_description: Decide which certificates are to be replaced
-description:
-  - Filters of the role certificates, see the functions of this file.
-options:
-  _input: {description: What is looked at., type: raw, required: true}
-author: The plainhost maintainers
-"""
-
-WHAT_A_REQUEST_HAS = {
-    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
-    ExtensionOID.BASIC_CONSTRAINTS,
-    ExtensionOID.KEY_USAGE,
-    ExtensionOID.EXTENDED_KEY_USAGE,
-}
+try:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+    from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+except ImportError as error:
+    # What only lists the filters or shows their documentation may go without.
+    MISSING: ImportError | None = error
+else:
+    MISSING = None
+    WHAT_A_REQUEST_HAS = {
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+    }
 
 
 def certificate_subjects(names: Sequence[str]) -> list[str]:
@@ -168,13 +165,18 @@ def _covers(named: list[str], subject: str) -> bool:
     return subject in named or (subject.startswith("DNS:") and wildcard in named)
 
 
+def _refuse(*_arguments: Any, **_options: Any) -> None:
+    """Stand for every filter where the library is missing."""
+    raise AnsibleFilterError(f"the controller needs the Python library cryptography: {MISSING}")
+
+
 class FilterModule:
     """Ansible's way to find filters."""
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""
         return {
-            function.__name__: function
+            function.__name__: _refuse if MISSING else function
             for function in (
                 certificate_subjects,
                 stale_certificates,

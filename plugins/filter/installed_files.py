@@ -62,9 +62,7 @@ def certificate_files(
     files += [
         {"dest": f"{folder}/{one['item']['item']}.pem", "content": f"{one['certificate'].strip()}\n"} for one in signed
     ]
-    files += [
-        {"dest": f"{folder}/{name}.pem", "content": f"{own[name]['certificate'].strip()}\n"} for name in given
-    ]
+    files += [{"dest": f"{folder}/{name}.pem", "content": f"{own[name]['certificate'].strip()}\n"} for name in given]
     keys = [
         {"dest": f"{folder}/{name}.key", "content": f"{own[name]['key'].strip()}\n", "mode": "0600"} for name in given
     ]

@@ -8,12 +8,12 @@ short_description: Read the CPU and memory limits that a control group puts on a
 description:
   - Ansible's own facts see the CPUs a process may run on, but not a CPU quota, and the memory of the machine, but not a limit
     on the container that the host may be. Reads both versions of control groups.
-author: The plainhost maintainers
+author: The plainhost maintainers (!UNKNOWN)
 """
 
 EXAMPLES = r"""
 - name: Read the limits
-  cgroup_facts:
+  plainhost.stack.cgroup_facts:
 """
 
 RETURN = r"""
@@ -46,7 +46,7 @@ class Cgroups:
         self.mounts = mounts
         lines = (line.split(":", 2) for line in membership.read_text().splitlines())
         # Controller to path; version 2 has one line, with no controller named.
-        self.paths = {name: path for _, names, path in lines for name in names.split(",")}
+        self.paths = {name: path for _number, names, path in lines for name in names.split(",")}
 
     def _folders(self, controller: str) -> Iterator[Path]:
         """Yield the folders of a controller in either version."""
@@ -68,7 +68,7 @@ class Cgroups:
 
     def cpu_quota(self) -> float:
         """Return the quota in CPUs, 0.0 when there is none (version 2: cpu.max; version 1: cpu.cfs_quota_us)."""
-        quotas = [int(words[0]) / int(words[1]) for _, words in self._read("cpu", "cpu.max") if words[0] != "max"]
+        quotas = [int(words[0]) / int(words[1]) for _folder, words in self._read("cpu", "cpu.max") if words[0] != "max"]
         for folder, words in self._read("cpu", "cpu.cfs_quota_us"):
             if int(words[0]) > 0:
                 quotas.append(int(words[0]) / int((folder / "cpu.cfs_period_us").read_text()))
@@ -76,8 +76,8 @@ class Cgroups:
 
     def memory_mib(self) -> int:
         """Return the limit in MiB, 0 when there is none (version 2: memory.max; version 1: memory.limit_in_bytes)."""
-        limits = [int(words[0]) for _, words in self._read("memory", "memory.max") if words[0] != "max"]
-        limits += [int(words[0]) for _, words in self._read("memory", "memory.limit_in_bytes")]
+        limits = [int(words[0]) for _folder, words in self._read("memory", "memory.max") if words[0] != "max"]
+        limits += [int(words[0]) for _folder, words in self._read("memory", "memory.limit_in_bytes")]
         return min((limit for limit in limits if limit < ABSURD_BYTES), default=0) // 2**20
 
 

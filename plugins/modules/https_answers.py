@@ -23,12 +23,12 @@ options:
       path: {description: Path to ask for., type: str, required: true}
       status: {description: Statuses that are right., type: list, elements: int, required: true}
   patience: {description: Seconds in which a right answer must come; what has just started is asked again., type: int, default: 30}
-author: The plainhost maintainers
+author: The plainhost maintainers (!UNKNOWN)
 """
 
 EXAMPLES = r"""
 - name: Ask the site
-  https_answers:
+  plainhost.stack.https_answers:
     ca_file: /etc/shop/tls/ca.pem
     pages:
       - {host: www.example.com, path: /, status: [200]}

@@ -78,12 +78,12 @@ options:
       - Shell command that must succeed before a changed file is installed. C({staging}) is a directory that mirrors the paths
         of all files of this call, changed or not.
     type: str
-author: The plainhost maintainers
+author: The plainhost maintainers (!UNKNOWN)
 """
 
 EXAMPLES = r"""
 - name: Install the configuration
-  managed_files:
+  plainhost.stack.managed_files:
     directories:
       - {path: /etc/example, mode: "0750"}
     files:
@@ -166,9 +166,7 @@ class ManagedFiles:
         By itself it would hide every text of the parameter, and so each `root` and each path. What stands in a path is no secret.
         """
         paths = [item["dest"] for item in self.wanted]
-        lines = {
-            line.strip() for item in self.wanted if item["sensitive"] for line in item["content"].splitlines()
-        }
+        lines = {line.strip() for item in self.wanted if item["sensitive"] for line in item["content"].splitlines()}
         self.module.no_log_values = {
             line for line in lines if len(line) >= SHORTEST_SECRET and not any(line in path for path in paths)
         }

@@ -38,12 +38,12 @@ options:
     description: Seconds that a unit may take from its start to being ready. A stop takes as long as the unit allows.
     type: int
     default: 120
-author: The plainhost maintainers
+author: The plainhost maintainers (!UNKNOWN)
 """
 
 EXAMPLES = r"""
 - name: Start the server
-  managed_units:
+  plainhost.stack.managed_units:
     units:
       - name: example.service
         enabled: true

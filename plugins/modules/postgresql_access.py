@@ -29,12 +29,12 @@ options:
         elements: str
         default: []
   settings: {description: "Settings of every role (ALTER ROLE SET); any other is reset.", type: dict, default: {}}
-author: The plainhost maintainers
+author: The plainhost maintainers (!UNKNOWN)
 """
 
 EXAMPLES = r"""
 - name: Make the roles and the database
-  postgresql_access:
+  plainhost.stack.postgresql_access:
     database: shop
     owner: shop
     roles:
@@ -260,7 +260,7 @@ class Access:
     def _ensure_rights(self) -> None:
         """Give each role the rights to what is there, and take any other."""
         for kind, schema, name, granted in self._ask(OBJECTS, owner=self.owner):
-            _, word, rights = READ_AND_WRITE[kind]
+            _plural, word, rights = READ_AND_WRITE[kind]
             names = [schema, name] if schema else [name]
             place = ".".join(["{}"] * len(names))
             if kind == "n" and " CREATE" in granted:
@@ -283,7 +283,7 @@ class Access:
     def _ensure_rights_of_later(self) -> None:
         """Do the same for what the owner will make."""
         defaults = dict(self._ask(DEFAULTS, self.owner))
-        for kind, (word, _, rights) in READ_AND_WRITE.items():
+        for kind, (word, _singular, rights) in READ_AND_WRITE.items():
             for role in self.services:
                 has = {entry.split(" ")[1] for entry in defaults.get(kind, []) if entry.split(" ")[0] == role}
                 may = set(rights) if "*" in self.roles[role]["tables"] else set()

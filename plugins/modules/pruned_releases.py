@@ -19,7 +19,7 @@ author: The plainhost maintainers
 
 EXAMPLES = r"""
 - name: Remove old releases
-  pruned_releases:
+  plainhost.stack.pruned_releases:
     folder: /opt/shop/releases
     current: /opt/shop/releases/0123456789ab
     keep: 3

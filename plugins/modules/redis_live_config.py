@@ -18,7 +18,7 @@ description:
   - Settings that C(CONFIG GET) doesn't know, such as C(include), are left out.
 options:
   unit: {description: The server's systemd unit., type: str, required: true}
-  config: {description: The server's wanted configuration as text, without the password., type: str, required: true}
+  config: {description: "The server's wanted configuration as text, without the password.", type: str, required: true}
   password: {description: The administrator's wanted password., type: str, required: true}
   users:
     description: The other users. C(rule@7.2) is left out where the server is older than 7.2.
@@ -34,12 +34,12 @@ options:
     type: path
     required: true
   group: {description: Group that may read that file., type: str, default: redis}
-author: The plainhost maintainers
+author: The plainhost maintainers (!UNKNOWN)
 """
 
 EXAMPLES = r"""
 - name: Apply settings to the running server
-  redis_live_config:
+  plainhost.stack.redis_live_config:
     unit: redis-server.service
     config: "{{ lookup('ansible.builtin.template', 'redis.conf.j2') }}"
     password: "{{ redis_password }}"
@@ -219,7 +219,7 @@ class LiveConfig:
     def _process(self) -> tuple[bool, str]:
         """Tell whether the unit runs, and the title of its process, which names where it listens."""
         command = ["systemctl", "show", "--property=ActiveState,MainPID", self.module.params["unit"]]
-        _, out, _ = self.module.run_command(command, check_rc=True)
+        out = self.module.run_command(command, check_rc=True)[1]
         shown = dict(line.split("=", 1) for line in out.splitlines())
         try:
             title = Path(f"/proc/{shown['MainPID']}/cmdline").read_text()

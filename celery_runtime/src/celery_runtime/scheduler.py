@@ -60,7 +60,9 @@ class Watched(Scheduler):
         return seconds
 
     def _ensure_connected(self) -> Any:
-        return self.connection.ensure_connection(_tell, self.app.conf.broker_connection_max_retries, callback=self.keep_alive)
+        return self.connection.ensure_connection(
+            _tell, self.app.conf.broker_connection_max_retries, callback=self.keep_alive
+        )
 
 
 class Retrying(Scheduler):

@@ -21,7 +21,7 @@ def last_run_began(host):
     """Return when the last run of site.yml before the side effects began."""
     until = f"--until=@{stack.marker(host, 'second-run-ends'):.6f}"
     # Preflight reads the limits of the control group, and does so before anything is changed.
-    out = host.check_output(f"journalctl --output=json --identifier=ansible-cgroup_facts {until}")
+    out = host.check_output(f"journalctl --output=json --identifier=ansible-plainhost.stack.cgroup_facts {until}")
     return float(json.loads(out.splitlines()[-1])["__REALTIME_TIMESTAMP"]) / 1e6
 
 

@@ -57,7 +57,9 @@ def missing(lock: str, present: dict[str, str]) -> str:
 def this_wheel(wheel: Path) -> str:
     """Return the entry of a lock for a wheel of this host, which replaces whatever has its name."""
     name = wheel.name.partition("-")[0]
-    return f"{canonicalize_name(name)} @ {wheel.as_uri()} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+    return (
+        f"{canonicalize_name(name)} @ {wheel.as_uri()} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+    )
 
 
 def check(uv: str, environment: Path) -> int:

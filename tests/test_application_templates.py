@@ -22,7 +22,10 @@ SERVICE = {
 }
 
 
-UNITS = "lookup('plainhost.stack.rendered_files', 'unit.j2', systemd_unit_units | map('plainhost.stack.unit_file', __systemd_unit_defaults) | list)"
+UNITS = (
+    "lookup('plainhost.stack.rendered_files', 'unit.j2', "
+    "systemd_unit_units | map('plainhost.stack.unit_file', __systemd_unit_defaults) | list)"
+)
 COMMANDS = (
     "lookup('plainhost.stack.rendered_files', 'operator_command.sh.j2', "
     "systemd_unit_commands | map('plainhost.stack.command_file', systemd_unit_command_unit, __systemd_unit_defaults) | list)"

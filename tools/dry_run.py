@@ -85,7 +85,7 @@ SECRETS = {
 # What tasks register, where later ones look into it: nothing is on the hosts yet.
 ANSWERS: dict[str, dict[str, Any]] = {
     "celery_runtime_source": {"digest": "a" * 64},
-    "__celery_runtime_wheel": {"wheel": "/srv/celery_runtime.whl", "digest": "a" * 64},
+    "__celery_runtime_wheel": {"wheel": "/srv/celery_runtime.whl", "archive": "/srv/archive.tar", "digest": "a" * 64},
     "__django_project_folder": {"digest": "b" * 64, "archive": "/srv/folder.tar.gz"},
     "__django_project_git": {"stdout": "c" * 40},
     "__django_project_probe": {"stdout": '{"static": true}'},
@@ -175,8 +175,8 @@ class Step:
 
     @property
     def role(self) -> str:
-        """Return the name of the task's role."""
-        return self.task._role.get_name() if self.task._role else ""
+        """Return the name of the task's role, without its collection."""
+        return str(self.task._role.get_name()).rpartition(".")[2] if self.task._role else ""
 
     @property
     def action(self) -> str:
@@ -197,7 +197,8 @@ def made_up(folder: Path, case: Case) -> Path:
         host = {"ansible_host": "192.0.2.2", "testbench_gateway": "192.0.2.1"}
         (path / "zz-testbench.yml").write_text(yaml.safe_dump({"all": {"hosts": {"local": host}}}))
     (folder / "sample_project").symlink_to(ROOT / "sample_project")
-    generated = folder / ".secrets" / case.inventory
+    # Where the local inventory generates its own.
+    generated = folder / ".secrets" / "local"
     generated.mkdir(parents=True)
     for name, value in SECRETS.items():
         (generated / name).write_text(value)

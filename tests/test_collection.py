@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import importlib
+import inspect
 import json
 import os
 import re
@@ -12,7 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +24,7 @@ import build_wheel
 import jinja2
 import pytest
 import yaml
-from conftest import GALAXY, PREFIX, ROLES, ROOT
+from conftest import GALAXY, PREFIX, ROLES, ROOT, Role
 from jinja2 import nodes
 
 BIN = Path(sys.executable).parent
@@ -47,11 +49,11 @@ PLAYBOOKS = {path.stem for path in ROOT.glob("playbooks/*.yml")}
 
 
 @cache
-def filters() -> set[str]:
-    """Return the names of our filters; one file may have several."""
-    found = set()
+def filters() -> dict[str, Callable[..., Any]]:
+    """Return our filters by name; one file may have several."""
+    found: dict[str, Callable[..., Any]] = {}
     for path in sorted((ROOT / "plugins" / "filter").glob("*.py")):
-        found |= set(importlib.import_module(path.stem).FilterModule().filters())
+        found |= importlib.import_module(path.stem).FilterModule().filters()
     return found
 
 
@@ -90,7 +92,7 @@ def short_in_jinja(text: str) -> Iterator[str]:
     for node in jinja2.Environment(autoescape=True).parse(text).find_all((nodes.Filter, nodes.Call)):
         first = node.args[0].value if node.args and isinstance(node.args[0], nodes.Const) else ""
         if isinstance(node, nodes.Filter):
-            yield from {node.name, first if node.name == "map" else ""} & filters()
+            yield from {node.name, first if node.name == "map" else ""} & set(filters())
         elif isinstance(node.node, nodes.Name) and node.node.name in ("lookup", "query", "q"):
             yield from {first} & LOOKUPS
 
@@ -158,7 +160,7 @@ def test_a_short_filter_would_be_seen(text: str) -> None:
 
 def test_the_collections_name_is_the_one_of_galaxy_yml_everywhere() -> None:
     name = re.compile(rf"\b{GALAXY['namespace']}\.([a-z_]+)\.([a-z_]+)\b")
-    known = MODULES | LOOKUPS | filters() | set(ROLES) | PLAYBOOKS
+    known = MODULES | LOOKUPS | set(filters()) | set(ROLES) | PLAYBOOKS
     faults = []
     for path in tracked():
         if path.suffix in (".yml", ".j2", ".py", ".md", ".cfg", ".txt") and path.is_file() and not path.is_symlink():
@@ -308,14 +310,21 @@ def test_the_example_is_a_folder_to_begin_with(tarball: Path, tmp_path: Path) ->
         subprocess.run(["git", "check-ignore", "--quiet", name], cwd=folder, check=True)
 
 
-KINDS = {"module": MODULES, "filter": filters(), "lookup": LOOKUPS, "role": set(ROLES)}
+KINDS = {"module": MODULES, "filter": set(filters()), "lookup": LOOKUPS, "role": set(ROLES)}
+
+
+@cache
+def documentation(team: Team, kind: str) -> dict[str, Any]:
+    """Return what ansible-doc says of everything of ours of a kind, by its full name."""
+    names = sorted(f"{PREFIX}{name}" for name in KINDS[kind])
+    known: dict[str, Any] = json.loads(team.run("ansible-doc", "--json", "--type", kind, *names))
+    return known
 
 
 @pytest.mark.parametrize("kind", [kind for kind, names in KINDS.items() if names])
 def test_ansible_doc_knows_everything_of_ours(team: Team, kind: str) -> None:
-    names = KINDS[kind]
-    known = json.loads(team.run("ansible-doc", "--json", "--type", kind, *sorted(f"{PREFIX}{name}" for name in names)))
-    assert set(known) == {f"{PREFIX}{name}" for name in names}
+    known = documentation(team, kind)
+    assert set(known) == {f"{PREFIX}{name}" for name in KINDS[kind]}
     if kind == "role":
         assert {name for name, role in known.items() if "main" not in role["entry_points"]} == set()
         return
@@ -325,6 +334,38 @@ def test_ansible_doc_knows_everything_of_ours(team: Team, kind: str) -> None:
     assert short == []
     listed = json.loads(team.run("ansible-doc", "--json", "--list", "--type", kind, PREFIX[:-1]))
     assert set(listed) == set(known)
+
+
+@pytest.mark.parametrize("kind", ["module", "filter", "lookup"])
+def test_examples_show_full_names(team: Team, kind: str) -> None:
+    examples = [yaml.safe_load(one["examples"]) for one in documentation(team, kind).values() if one["examples"]]
+    assert examples != []
+    assert list(short_in_yaml(examples)) == []
+    assert [name for text in strings(examples) for name in short_in_jinja(text)] == []
+
+
+@pytest.mark.parametrize("name", sorted(filters()))
+def test_a_filter_is_documented_with_the_options_that_it_takes(team: Team, name: str) -> None:
+    # What a Python file says of one filter is shown for each filter of that file, whatever the file of its own name says.
+    doc = documentation(team, "filter")[f"{PREFIX}{name}"]["doc"]
+    _, *parameters = inspect.signature(filters()[name]).parameters.values()
+    options = doc["options"]
+    assert options.pop("_input")["required"]
+    assert {one.name: one.default is one.empty for one in parameters} == {
+        option: said.get("required", False) for option, said in options.items()
+    }
+    # Jinja takes them in the order of the function.
+    positional = doc.get("positional", [])
+    positional = positional.split(", ") if isinstance(positional, str) else positional
+    assert positional == [one.name for one in parameters]
+
+
+def test_an_example_gives_what_the_comment_above_it_says(team: Team, role: Callable[..., Role]) -> None:
+    examples = "\n".join(one["examples"] for one in documentation(team, "filter").values())
+    said = re.findall(r"^# (.+)\n\w+: \"\{\{ (.+) }}\"$", examples, re.MULTILINE)
+    assert said != []
+    values = {expression: role("stack").evaluate(expression) for _, expression in said}
+    assert values == {expression: ast.literal_eval(value) for value, expression in said}
 
 
 def test_every_playbook_parses_in_a_folder_of_its_own(team: Team) -> None:

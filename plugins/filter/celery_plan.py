@@ -1,7 +1,7 @@
 """The plan of a host's Celery workers: how many processes each pool gets, and within which limits.
 
-Pure functions of the pools and of facts about the host, so that the same plan is printed, checked and applied, and so that
-its rules can be tested without a host.
+Pure functions of the pools and of facts about the host, so that the same plan is printed, checked and applied, and so that its rules can be
+tested without a host. Each filter is documented in a file of its name beside this one.
 """
 
 from __future__ import annotations
@@ -9,36 +9,6 @@ from __future__ import annotations
 import math
 import re
 from typing import Any
-
-DOCUMENTATION = r"""
-name: celery_plan
-short_description: Plan the worker pools of a host
-description:
-  - Shares the CPUs of a host out to its worker pools by weight, never less than one process a pool, bounded by memory.
-  - Never fails on wrong pools; it returns the reasons in C(errors), so that all of them can be shown at once.
-options:
-  _input: {description: The pools., type: list, elements: dict, required: true}
-  facts: {description: "cpus (count), cpu_quota (CPUs, 0: none), memory_mib (MiB).", type: dict, required: true}
-  queues: {description: The queues that a pool may name., type: list, elements: str, required: true}
-  defaults: {description: "What a pool has that doesn't say otherwise, and the shares of the host.", type: dict, required: true}
-positional: facts, queues, defaults
-author: The plainhost maintainers (!UNKNOWN)
-"""
-
-EXAMPLES = r"""
-plan: >-
-  {{ [{'name': 'main', 'queues': ['default']}] | plainhost.stack.celery_plan(
-       facts={'cpus': 2, 'cpu_quota': 0, 'memory_mib': 2048}, queues=['default'],
-       defaults={'soft_time_limit': 900, 'time_limit': 1800, 'child_memory_mib': 256, 'max_tasks_per_child': 1000,
-                 'prefetch_multiplier': 1, 'child_threads': 8, 'cpu_weight': 100, 'processes_per_cpu': 1.0,
-                 'memory_share': 0.5}) }}
-"""
-
-RETURN = r"""
-_value:
-  description: "pools (list of dicts), cpus, memory_mib, budget_mib, errors (list), warnings (list)."
-  type: dict
-"""
 
 # A pool's name becomes a systemd instance name, a host name part of the Celery node and a file name.
 POOL_NAME = re.compile(r"^[a-z][a-z0-9_]{0,23}$")

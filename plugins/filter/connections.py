@@ -1,4 +1,7 @@
-"""What follows from the inputs about the connections to the broker and the database: addresses, TLS, and who is a peer."""
+"""What follows from the inputs about the connections to the broker and the database: addresses, TLS, and who is a peer.
+
+Each filter is documented in a file of its name beside this one.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +10,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
-
-DOCUMENTATION = r"""
-name: broker_urls
-short_description: The address of the broker for each of its users
-description:
-  - A broker on the host itself is reached by its unix socket, one of another host over the network.
-  - An address that is given is used as it is, by all users.
-  - The address says that the server is to be verified, for a project that connects with that alone; Celery has the same in C(broker_use_ssl).
-options:
-  _input: {description: Password of each user., type: dict, required: true}
-  scheme: {description: "C(redis+socket), C(redis) or C(rediss).", type: str, required: true}
-  location: {description: "The socket's path, or host, port and database.", type: str, required: true}
-  query: {description: What follows it., type: str, required: true}
-  url: {description: Address of a broker that these roles don't install; empty for one that they do., type: str, required: true}
-author: The plainhost maintainers
-"""
-
-RETURN = r"""
-_value:
-  description: The address for each user, with the login.
-  type: dict
-"""
 
 ON_HOST = ("127.0.0.1", "::1", "localhost")
 # What switches the verification off in an address, in any of the ways that redis-py and kombu read.

@@ -1,30 +1,13 @@
-"""The credentials of the application: passwords that are computed from the seed, and which service finds which of them under which name."""
+"""The credentials of the application: passwords that are computed from the seed, and which service finds which of them under which name.
+
+Each filter is documented in a file of its name beside this one.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-DOCUMENTATION = r"""
-name: derived_passwords
-short_description: A password for each name, computed from one secret
-description:
-  - The password is the SHA-256 of the secret, the purpose and the name, with colons between them.
-  - Who knows one of the passwords can't find another.
-  - The same input gives the same password at every run, so hosts need not be asked for theirs.
-options:
-  _input: {description: Names., type: list, elements: str, required: true}
-  secret: {description: The secret; at least 32 random characters., type: str, required: true}
-  purpose: {description: What sets passwords for the same name apart., type: str, default: ""}
-author: The plainhost maintainers
-"""
-
-RETURN = r"""
-_value:
-  description: Password of each name, 64 hexadecimal digits.
-  type: dict
-"""
 
 # Django's settings may refuse to load without a key: services that check no signature get one that opens nothing.
 STAND_INS = ("beat", "flower")

@@ -1,28 +1,12 @@
-"""Lists of files for `managed_files` that come of what is only known in a run: credentials, certificates."""
+"""Lists of files for `managed_files` that come of what is only known in a run: credentials, certificates.
+
+Each filter is documented in a file of its name beside this one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-DOCUMENTATION = r"""
-name: secret_files
-short_description: Files of root's for credentials and for the secret part of the environment
-description:
-  - Returns what the module C(managed_files) takes as C(sensitive_files); each file is root's alone.
-options:
-  _input: {description: Value of each credential., type: dict, required: true}
-  environment: {description: Secret environment variables., type: dict, required: true}
-  folder: {description: Where the files are to lie., type: path, required: true}
-author: The plainhost maintainers
-"""
-
-RETURN = r"""
-_value:
-  description: A file for each credential in C(credentials), and C(environment.secret).
-  type: list
-  elements: dict
-"""
 
 # What a shell and systemd alike would read as more than a character between double quotes: systemd.exec(5), EnvironmentFile=.
 ESCAPED = str.maketrans({character: f"\\{character}" for character in '\\"$`'})

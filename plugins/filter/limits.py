@@ -1,4 +1,7 @@
-"""Limits that are reckoned from a host and from a deployment: memory, and connections to the database and the broker."""
+"""Limits that are reckoned from a host and from a deployment: memory, and connections to the database and the broker.
+
+Each filter is documented in a file of its name beside this one.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-DOCUMENTATION = r"""
-name: memory_bytes
-short_description: A size of memory, or a share of a host's, in bytes
-description:
-  - Reads C(512mb), C(25%) or nothing, for which the share holds. The units are powers of two, as Redis's kb, mb and gb; its k, m and g, which
-    are powers of ten, are refused, since they are too easily taken for the others.
-options:
-  _input: {description: "The size: a whole number with C(kb), C(mb) or C(gb), a whole percentage, or nothing.", type: raw, required: true}
-  host_mib: {description: Memory of the host (MiB)., type: int, required: true}
-  share: {description: "What holds where no size is given, as a fraction of the host's memory.", type: float, required: true}
-author: The plainhost maintainers
-"""
-
-RETURN = r"""
-_value:
-  description: Bytes; nothing for what is no size.
-  type: int
-"""
-
 MIB = 1048576
 UNITS = {"kb": 1024, "mb": MIB, "gb": 1024 * MIB}
 SIZE = re.compile(r"([1-9][0-9]{0,12})(kb|mb|gb)")
 PERCENT = re.compile(r"([1-9][0-9]?)%")
 # What a process or a thread holds of the broker: a consumer's connection, a publisher's, two of the runtime's own; and Flower all in all.
-BROKER_CONNECTIONS, FLOWER_CONNECTIONS = 4, 10
+BROKER_CONNECTIONS = 4
+FLOWER_CONNECTIONS = 10
 # Beat has two connections to the database for a moment, when one is renewed.
 DATABASE_CONNECTIONS = {"beat": 2, "cleaner": 1}
 

@@ -1,25 +1,13 @@
-"""What playbooks say of hosts in rows: which of several things a host is to have, and which pages the front is asked for."""
+"""What playbooks say of hosts in rows: which of several things a host is to have, and which pages the front is asked for.
+
+Each filter is documented in a file of its name beside this one.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-DOCUMENTATION = r"""
-name: only_wanted
-short_description: Those entries of a list whose C(wanted) is true, without that mark
-options:
-  _input: {description: "Entries, each with C(wanted).", type: list, elements: dict, required: true}
-author: The plainhost maintainers
-"""
-
-RETURN = r"""
-_value:
-  description: The wanted ones.
-  type: list
-  elements: dict
-"""
 
 # A site may answer its health page in any of these ways; that a redirect leads from HTTPS to HTTPS is told apart by the module that asks.
 ANSWERS = [200, 301, 302, 401, 403, 404]

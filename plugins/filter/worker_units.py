@@ -9,15 +9,45 @@ DOCUMENTATION = r"""
 name: worker_units
 short_description: A unit for each pool of a plan
 description:
-  - Returns what the role C(systemd_unit) takes, one unit C(celery-worker@<pool>.service) for each pool that the filter C(celery_plan) planned.
+  - Returns what the role C(systemd_unit) takes, one unit C(celery-worker@<pool>.service) for each pool that
+    P(plainhost.stack.celery_plan#filter) planned.
 options:
-  _input: {description: The pools of a plan., type: list, elements: dict, required: true}
+  _input: {description: The pools of a plan. Times are in seconds and memory is in MiB., type: list, elements: dict, required: true}
   unit: {description: What the pools' units have in common; see C(systemd_unit_units)., type: dict, required: true}
   options:
-    description: The role's inputs without their prefix, such as C(app) and C(stop_grace), and C(note_script), C(stop_script) and C(notes).
+    description:
+      - What the units are made with.
+      - C(app), C(python) and C(log_level) say what is run. C(user) is the accounts' names up to the pool's.
+      - C(media_dir), C(restart_on) and C(peers) are the inputs of the role C(celery_worker) without their prefix.
+      - C(notify) (boolean) and C(watchdog) (seconds, V(0) for none) say how a pool is watched.
+      - C(stop_grace), C(reboot_grace) and C(stop_margin) (seconds) say how a pool is stopped. A C(stop_grace) of V(0) lasts as long as
+        the longest task.
+      - C(stop_script) and C(note_script) are the paths of the programs that stop a pool and note how it ended. C(notes) is the folder
+        of the notes.
     type: dict
     required: true
-author: The plainhost maintainers
+positional: unit, options
+author: The plainhost maintainers (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+units: "{{ plan.pools | plainhost.stack.worker_units({'group': 'shop', 'egress': ['localhost']}, options) }}"
+options:
+  app: shop
+  python: /opt/shop/live/venv/bin/python
+  log_level: INFO
+  user: shop_worker
+  media_dir: /var/lib/shop/media
+  restart_on: [/etc/shop/settings.json]
+  peers: [localhost]
+  notify: true
+  watchdog: 120
+  stop_grace: 0
+  reboot_grace: 60
+  stop_margin: 90
+  stop_script: /usr/local/libexec/celery-worker-stop
+  note_script: /usr/local/libexec/celery-worker-note
+  notes: /run/celery-worker
 """
 
 RETURN = r"""

@@ -11,18 +11,22 @@ DOCUMENTATION = r"""
 name: rendered_files
 short_description: Render a template once for each of several files
 description:
-  - Takes files as the module C(managed_files) takes them, with C(vars) in place of C(content), and returns them with the content that the
-    template gives with these variables.
+  - Takes files as the module M(plainhost.stack.managed_files) takes them, with C(vars) in place of C(content).
+  - Returns them with the content that the template gives with these variables.
   - Exists because a template in a loop of another can only hand on text, which would have to be written and read again as JSON.
 options:
-  _terms: {description: "The template, then a list of files: C(dest), C(vars), and what else managed_files knows.", type: list, required: true}
-author: The plainhost maintainers
+  _terms:
+    description: "The template, then a list of files: C(dest), C(vars), and what else the module knows."
+    type: list
+    elements: raw
+    required: true
+author: The plainhost maintainers (!UNKNOWN)
 """
 
 EXAMPLES = r"""
 - name: Install two files
-  managed_files:
-    files: "{{ lookup('rendered_files', 'site.conf.j2', __sites) }}"
+  plainhost.stack.managed_files:
+    files: "{{ lookup('plainhost.stack.rendered_files', 'site.conf.j2', __sites) }}"
   vars:
     __sites:
       - {dest: /etc/example/one.conf, vars: {__site: one}}

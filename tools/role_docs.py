@@ -12,7 +12,11 @@ from typing import Any
 
 import yaml
 
-ROLES = Path(__file__).resolve().parent.parent / "roles"
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "plugins/filter"))
+import wired_input_faults as wired  # noqa: E402  (found on the path above)
+
+ROLES = ROOT / "roles"
 BEGIN = "<!-- inputs: generated from meta/argument_specs.yml by `make docs` -->"
 END = "<!-- inputs: end -->"
 HEAD = "| Variable | Type | Default | Meaning |\n| --- | --- | --- | --- |\n"
@@ -22,9 +26,18 @@ def rows(options: dict[str, Any], prefix: str = "") -> Iterator[str]:
     """Yield a table's row for each option, those inside an option after it."""
     for name, option in options.items():
         kind = option["type"] + (f" of {option['elements']}" if "elements" in option else "")
-        yield f"| `{prefix}{name}` | {kind} | {default_of(option)} | {meaning_of(option)} |"
+        default = (not prefix and set_by_the_stack(name)) or default_of(option)
+        yield f"| `{prefix}{name}` | {kind} | {default} | {meaning_of(option)} |"
         inner = f"{prefix}{name}[]." if option["type"] == "list" else f"{prefix}{name}."
         yield from rows(option.get("options", {}), inner)
+
+
+def set_by_the_stack(name: str) -> str:
+    """Return what stands in place of the default of an input that the playbooks set; an empty text for another."""
+    if name not in wired.wiring():
+        return ""
+    sources = wired.sources(name)
+    return f"set from {', '.join(f'`{one}`' for one in sources)}" if sources else "set by the stack"
 
 
 def default_of(option: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """What this process says of the messages that it had: that they are done, or that others are to have them.
 
-                    travels ahead of the next fetch
+                    travels with the next fetch
         ack ──► due ───────────────────────────────► under way ──────► Redis has answered
          │       │ no fetch is at hand                 │     │ with an error
          │       ▼                                     │     ▼
@@ -37,8 +37,8 @@ class Settlements:
     Attributes:
         travel: whether an event loop runs, so that a settlement may wait for the next fetch.
         due: done, and to travel with the next fetch.
-        under_way: done, and sent ahead of a fetch.
-        refused: done, sent ahead of a fetch, and answered with an error.
+        under_way: done, and sent with a fetch.
+        refused: done, sent with a fetch, and answered with an error.
         unsettled: what Redis may not have heard: by tag, whether the message is to go back to its queue.
     """
 

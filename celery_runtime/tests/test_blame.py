@@ -148,14 +148,17 @@ def test_innocent_neighbours_of_a_killer_are_done(celery: Any, server: Any, mana
     # Once beside the others, of whom nobody is convicted; from then on it is the only suspect of its worker, or one of them runs.
     for _ in range(4 * (LIMIT + 1)):
         process = manager.worker(ready=False, concurrency=4)
-        running = lambda one=process: one.poll() is not None or dead(server)  # noqa: E731
-        if not wait_for(lambda look=running: look() or suspects_run(server), celery.log()):
+
+        def over(one: Any = process) -> bool:
+            return one.poll() is not None or bool(dead(server))
+
+        if not wait_for(lambda look=over: look() or suspects_run(server), celery.log()):
             break
         if process.poll() is None and not dead(server):
             # A neighbour runs as the suspect; it ends, and makes way.
             for name in names:
                 celery.release(name)
-        wait_for(running, celery.log())
+        wait_for(over, celery.log())
         if process.poll() is None:
             break
         manager.ended(process)

@@ -90,6 +90,17 @@ def test_each_refusal_says_so_in_three_places(celery: Celery, server: Server) ->
     assert worker.poll() is None
 
 
+def test_an_end_that_names_another_tag_than_the_message_is_refused(celery: Celery, server: Server) -> None:
+    """The script reads the end of a message alone; who fetches reads all of it."""
+    end = {"delivery_info": {"exchange": "", "routing_key": "low"}, "priority": 0, "body_encoding": "base64"}
+    forged = json.dumps({**json.loads(message({"id": "forged"})), "z": {**end, "delivery_tag": "another"}})
+    server.client.lpush("low", forged)
+    celery.worker()
+    wait_for(lambda: result(server, "forged").get("status") == "FAILURE", "result")
+    assert list(letters(celery).values()) == ["unreadable: its delivery_tag isn't the one that it was recorded under"]
+    assert not server.client.hexists("unacked", "another")
+
+
 def test_a_message_under_the_tag_of_another_does_not_take_its_place(celery: Celery, server: Server, held: str) -> None:
     server.client.lpush("low", message({"id": "twin"}, properties={"delivery_tag": held}))
     reason = "unreadable: its delivery_tag is that of a message that a worker holds"

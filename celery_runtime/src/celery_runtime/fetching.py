@@ -62,8 +62,8 @@ class Fetcher:
 
     def __init__(
         self,
-        answered: Callable[[str, int], None] = lambda *_: None,
-        in_doubt: Callable[[list[str]], None] = lambda _: None,
+        answered: Callable[[str, int], None],
+        in_doubt: Callable[[list[str]], None],
     ) -> None:
         self.state = State.IDLE
         self._answered = answered

@@ -12,10 +12,10 @@
                    ▼
                  sent alone
 
-A settlement that travels with a fetch costs Redis and the worker about half of one that is sent alone. It waits for the next turn of the
-event loop at most, or for the answer to the fetch before, and for a second at the very most. It travels only where there is an event loop,
-and not in a worker that is shutting down, whose loop has ended. Of what is unsettled nobody knows whether Redis has heard it. So it
-is said again, which changes nothing where it was heard.
+A settlement that travels with a fetch costs Redis and the worker less than one that is sent alone (docs/adr/0011). It waits for the next
+turn of the event loop at most, or for the answer to the fetch before, and for a second at the very most. It travels only where there is an
+event loop, and not in a worker that is shutting down, whose loop has ended. Of what is unsettled nobody knows whether Redis has heard it.
+So it is said again, which changes nothing where it was heard.
 
 A connection may be gone when a task ends, and with it the channel that the message came by. So this state is the process's, not a
 channel's.

@@ -29,7 +29,7 @@ local function has_suspect()
     return ok and type(entry) == 'table' and entry[1] == node
 end
 
--- The end of a message as kombu writes it: to read it there takes a tenth of what it takes to read the whole message. An exchange or a key
+-- The end of a message as kombu writes it: all that the record needs stands there, and nothing has to be decoded. An exchange or a key
 -- with a character that is written otherwise than it is read doesn't look like this.
 local USUAL = '"delivery_info": {"exchange": "([^"\\]*)", "routing_key": "([^"\\]*)"}, "priority": %d+, "body_encoding": "base64", '
     .. '"delivery_tag": "([%w-]+)"}}$'

@@ -20,9 +20,9 @@ def known(rules: list[str], server: Any) -> list[str]:
     return [rule.split("@7.2")[0] for rule in rules if recent or not rule.endswith("@7.2")]
 
 
-def set_up(server: Any) -> dict[str, str]:
-    """Set the users up; return the URL of each."""
-    for user in broker_users(QUEUES, {name: f"secret-{name}" for name in NAMES}):
+def set_up(server: Any, options: dict[str, Any] | None = None, **rights: Any) -> dict[str, str]:
+    """Set the users up, for these of kombu's options and these rights; return the URL of each."""
+    for user in broker_users(QUEUES, {name: f"secret-{name}" for name in NAMES}, options, **rights):
         server.client.execute_command(
             "ACL", "SETUSER", user["name"], "reset", "on", f">{user['password']}", *known(user["rules"], server)
         )

@@ -21,6 +21,15 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parent / "src"
+# The least of a project in one module: its settings, and what its Celery app is made with.
+SETTINGS_AND_APP = """
+from celery import Celery
+
+SECRET_KEY = "no secret"
+INSTALLED_APPS = ["django.contrib.contenttypes"]
+USE_TZ = True
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+"""
 # The package redis-tools brings the server's program under another name; the name that it is started with decides what it is.
 # Another version's may be named instead.
 SERVER = os.environ.get("REDIS_SERVER", "/usr/bin/redis-check-rdb")

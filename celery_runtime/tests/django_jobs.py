@@ -3,11 +3,13 @@
 Its tasks touch no database, so that a test of what the runtime does with one isn't disturbed by them.
 """
 
+import json
 import os
 import time
 from pathlib import Path
 
 from celery import Celery, signals
+from kombu.serialization import register
 
 SECRET_KEY = "no secret"  # noqa: S105 (it says so)
 INSTALLED_APPS = ["django.contrib.contenttypes", "django_celery_results", "django_celery_beat"]
@@ -29,8 +31,26 @@ if "POSTGRESQL" in os.environ:
         "NAME": os.environ["POSTGRESQL_NAME"],
         "CONN_MAX_AGE": 60,
     }
+# What a test lets the project say for itself.
+globals().update(json.loads(os.environ.get("OWN_SETTINGS", "{}")))
+# A serializer of the project's own: JSON behind a word.
+register(
+    "worded",
+    lambda data: f"word {json.dumps(data)}",
+    lambda text: json.loads(text[5:]),
+    "application/x-worded",
+    "utf-8",
+)
 app = Celery("django_jobs")
 app.config_from_object("django.conf:settings", namespace=os.environ.get("NAMESPACE", "CELERY"))
+
+
+if "KILL_BEFORE_WRITING" in os.environ:
+
+    @signals.after_task_publish.connect(weak=False)
+    def end(**_: object) -> None:
+        """End beat as a kill would, when the broker has a run and nobody has written it down."""
+        os._exit(9)
 
 
 def leave(line: str) -> None:

@@ -20,13 +20,22 @@ SETTINGS = {
     "task_track_started": True,
     "task_default_queue": "low",
     "task_retry_on_worker_lost": True,
-    "result_backend": "django-db",
     "result_extended": True,
     "result_expires": None,
     "worker_prefetch_multiplier": 1,
     "worker_cancel_long_running_tasks_on_connection_loss": False,
     "broker_connection_retry_on_startup": True,
     "broker_transport_options": {"visibility_timeout": 7200, "socket_timeout": 5, "socket_connect_timeout": 2},
+}
+# As the stack has them: what holds where the project says nothing. But for time limits: under a soft limit of a pool Celery begins to count
+# towards a message's hard limit when the soft one is over.
+DEFAULTS = {
+    "task_serializer": "json",
+    "result_serializer": "json",
+    "event_serializer": "json",
+    "accept_content": ["json"],
+    "result_accept_content": ["json"],
+    "result_backend": "django-db",
     "beat_scheduler": "django_celery_beat.schedulers:DatabaseScheduler",
 }
 
@@ -37,6 +46,8 @@ class Project(Celery):
 
     namespace: str = "CELERY"
     extra: dict[str, str] = field(default_factory=dict)
+    own: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=lambda: dict(DEFAULTS))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -48,6 +59,8 @@ class Project(Celery):
             "celery_app": "django_jobs",
             "namespace": self.namespace,
             "celery": celery,
+            "celery_defaults": self.defaults,
+            "queues": ["low"],
             "runtime": self.runtime,
         }
         file.write_text(json.dumps(content))
@@ -58,6 +71,7 @@ class Project(Celery):
             "DATABASE": str(self.folder / "database.sqlite3"),
             "EFFECTS": str(self.folder / "effects"),
             "NAMESPACE": self.namespace,
+            "OWN_SETTINGS": json.dumps(self.own),
             **self.extra,
         }
 
@@ -70,6 +84,11 @@ class Project(Celery):
         if done.returncode != 0:
             raise AssertionError(done.stdout + done.stderr)
         return done.stdout.strip()
+
+    def spawn_python(self, code: str) -> subprocess.Popen[str]:
+        """Start code in a process of the project's; its output can be read."""
+        code = f"import django; django.setup(); import django_jobs\n{code}"
+        return subprocess.Popen([sys.executable, "-c", code], env=self.environment, stdout=subprocess.PIPE, text=True)
 
     def migrate(self) -> None:
         """Make the tables."""

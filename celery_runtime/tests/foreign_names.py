@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from celery_runtime.compatibility import mentioned
+from celery_runtime.versions import holds
 from conftest import SOURCES
 
 PACKAGES = ("kombu", "celery", "redis", "django_celery_beat", "django_celery_results", "flower")
@@ -42,6 +44,12 @@ class Source:
                 found |= {alias.asname or alias.name: alias.name for alias in node.names}
         return found
 
+    @cached_property
+    def only(self) -> str:
+        """Return the versions that it is made for; nothing for all."""
+        found = re.search(r'^ONLY = "(.+)"$', self.path.read_text(), re.MULTILINE)
+        return found[1] if found else ""
+
     def foreign(self, node: ast.expr) -> str:
         """Return what an expression such as `base.Channel` stands for, where it is of another package; else an empty text."""
         if isinstance(node, ast.Name):
@@ -50,6 +58,8 @@ class Source:
             found = f"{owner}.{node.attr}" if ":" in owner else _module_or_name(owner, node.attr)
         else:
             return ""
+        if found.startswith(f"{OURS}.stock:"):
+            found = origin(thing(found))
         return found if found.partition(":")[0].partition(".")[0] in PACKAGES else ""
 
     def classes(self) -> Iterator[ast.ClassDef]:
@@ -65,9 +75,15 @@ def _module_or_name(module: str, name: str) -> str:
     return f"{module}.{name}"
 
 
+def origin(place: type) -> str:
+    """Return the class of another package that a class is or derives from."""
+    (found, *_) = (one for one in inspect.getmro(place) if one.__module__.partition(".")[0] in PACKAGES)
+    return f"{found.__module__}:{found.__qualname__}"
+
+
 def sources() -> list[Source]:
-    """Return the modules of the runtime."""
-    return [Source(path) for path in sorted((SOURCES / OURS).rglob("*.py"))]
+    """Return the modules of the runtime, without those that are made for other versions than these."""
+    return [one for one in map(Source, sorted((SOURCES / OURS).rglob("*.py"))) if not one.only or holds(one.only)]
 
 
 def bases(source: Source, node: ast.ClassDef) -> list[str]:

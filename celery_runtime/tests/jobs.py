@@ -135,6 +135,25 @@ def end_own_process(how: str) -> None:
     end(how)
 
 
+@app.task(default_retry_delay=0)
+def lose_child_once(how: str) -> None:
+    """End the child at the first attempt."""
+    effects = Path(os.environ["EFFECTS"])
+    if effects.exists() and "end" in effects.read_text().split():
+        leave("done")
+        return
+    leave("end")
+    if how == "exit":
+        raise SystemExit(3)
+    end(how)
+
+
+@app.task(default_retry_delay=0, max_retries=2)
+def lose_each_child() -> None:
+    leave("end")
+    os._exit(1)
+
+
 @app.task
 def kill_main_process() -> None:
     leave("kill")

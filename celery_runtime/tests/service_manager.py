@@ -1,17 +1,50 @@
-"""What systemd is for the unit of a worker: it gives each start an id, and runs the unit's own script when a start has ended."""
+"""What systemd is for a unit: it hears what the unit says, gives each start of a worker an id, and runs the script at its end."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
+import threading
 import uuid
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from conftest import HERE
 
 TEMPLATE = HERE.parents[1] / "roles/celery_worker/templates/usr/local/libexec/celery-worker-note.j2"
+
+
+class Listener(AbstractContextManager["Listener"]):
+    """The manager's end of a unit of Type=notify.
+
+    Args:
+        path: of the socket that it makes.
+        watchdog: as the unit's WatchdogSec= would say (s).
+    """
+
+    def __init__(self, path: Path, watchdog: int = 4) -> None:
+        self.messages: list[str] = []
+        self.environment = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": str(watchdog * 1_000_000)}
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while message := self._socket.recv(4096).decode():
+            self.messages.append(message)
+
+    def said(self, text: str) -> bool:
+        """Tell whether a message with this text has come."""
+        return any(text in message for message in list(self.messages))
+
+    def __exit__(self, *_: object) -> None:
+        # Both ends of a socket of datagrams can't be shut, so the thread ends with an empty one.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"", self.environment["NOTIFY_SOCKET"])
+        self._socket.close()
 
 
 class ServiceManager:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from broker_access import NAMES, refusals
+from broker_access import NAMES, refusals, set_up
 from conftest import Server, wait_for
 from redis import Redis
 from redis.exceptions import NoPermissionError
@@ -84,6 +86,85 @@ def test_the_visibility_timeout_is_looked_after(server: Server, as_user: Any) ->
     celery.worker()
     time.sleep(3)
     assert refusals(server) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({"global_keyprefix": "shop:", "priority_steps": [0, 5]}, ["transport"]),
+        ({"sep": ":"}, []),
+    ],
+)
+def test_rights_follow_the_options_that_name_keys(
+    server: Server, celery: Any, options: dict[str, Any], parts: list[str]
+) -> None:
+    urls = set_up(server, options)
+    celery.runtime["parts"] = parts
+    celery.settings = {"broker_transport_options": {"visibility_timeout": 7200} | options}
+    celery.url = urls["worker"]
+    celery.worker()
+    celery.url = urls["web"]
+    celery.send("note", "plain", queue="high")
+    celery.send("note", "urgent", queue="low", priority=5)
+    wait_for(lambda: {"plain", "urgent"} <= set(celery.effects()), "both tasks")
+    celery.url = urls["operator"]
+    assert "one@test" in celery.run("inspect", "ping", "--timeout=10")
+    assert refusals(server) == []
+
+
+ASK = "import jobs; print(jobs.app.control.inspect(timeout=20).ping())"
+
+
+def asked(celery: Any, folder: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a process of the web's, which finds its login as a unit does."""
+    (folder / "credentials").mkdir(exist_ok=True)
+    (folder / "credentials/broker_url").write_text(celery.url)
+    environment = celery.environment | {"CREDENTIALS_DIRECTORY": str(folder / "credentials")}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=180, check=False
+    )
+
+
+def test_who_may_not_ask_workers_is_told_what_to_set(as_user: Any, tmp_path: Path) -> None:
+    as_user("worker").worker()
+    refused = asked(as_user("web"), tmp_path, ASK)
+    assert "NoPermissionError" in refused.stderr
+    assert "stack_broker_rights" in refused.stderr
+    refused = asked(as_user("web"), tmp_path, "import jobs; jobs.note.apply_async(('x',), queue='scan-1')")
+    assert "stack_queue_patterns" in refused.stderr
+
+
+def test_rights_that_are_given_are_these_and_no_more(server: Server, celery: Any, tmp_path: Path) -> None:
+    urls = set_up(server, rights={"web": ["inspect", "read"], "beat": ["control"]}, patterns=["scan-*"])
+    celery.runtime["inspectors"] = ["web"]
+    celery.url = urls["worker"]
+    worker = celery.worker(queues="high,low,scan-1")
+    celery.url = urls["web"]
+    # A worker is ready before it listens for questions, and a question that nobody listens to is lost.
+    wait_for(
+        lambda: server.client.pubsub_numpat() or server.client.pubsub_channels(), "the worker listens for questions"
+    )
+    answered = asked(celery, tmp_path, ASK)
+    assert "{'one@test': {'ok': 'pong'}}" in answered.stdout, answered.stderr
+    celery.send("note", "made later", queue="scan-1")
+    wait_for(lambda: "later" in celery.effects(), "the task in a queue that was made at run time")
+    web = Redis.from_url(urls["web"])
+    assert web.lrange("low", 0, -1) == []
+    assert refusals(server) == []
+    # An order that comes this way isn't obeyed, and there is no other.
+    asked(celery, tmp_path, "import jobs; jobs.app.control.shutdown()")
+    for command in (
+        ("publish", "/0.celery.pidbox", "{}"),
+        ("rpop", "low"),
+        ("hgetall", "unacked"),
+        ("lpush", "other", "x"),
+    ):
+        with pytest.raises(NoPermissionError):
+            web.execute_command(*command)
+    time.sleep(2)
+    assert worker.poll() is None
+    celery.url = urls["beat"]
+    assert "one@test" in celery.run("inspect", "ping", "--timeout=20")
 
 
 @pytest.mark.parametrize("name", NAMES)

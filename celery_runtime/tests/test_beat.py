@@ -97,8 +97,9 @@ def test_it_is_ready_and_gives_signs_of_life(jobs: Project, manager: Manager) ->
 def test_a_long_interval_of_the_projects_is_shortened(jobs: Project, manager: Manager) -> None:
     jobs.settings = {"beat_max_loop_interval": 100}
     code = """
-        from celery.beat import Service
-        print(Service(django_jobs.app, scheduler_cls=django_jobs.app.conf.beat_scheduler).get_scheduler(lazy=True).max_interval)
+        from celery_runtime import beat
+        app = django_jobs.app
+        print(beat.scheduler_class(beat.named(app.conf.beat_scheduler), ["watchdog"])(app=app, lazy=True).max_interval)
     """
     assert jobs.python("\n".join(line.strip() for line in code.splitlines())) == "20.0"
 
@@ -157,12 +158,15 @@ def test_a_run_that_was_published_and_not_written_down_has_the_same_id_again(
     first = beat(jobs, **manager.environment)
     wait_for(lambda: "READY=1\nSTATUS=scheduling" in manager.listen(), "ready")
     with jobs.outage():
-        wait_for(lambda: runs(server), "published")
+        # On a slow machine one may have been due before.
+        before = len(runs(server))
+        wait_for(lambda: len(runs(server)) > before, "published")
         jobs.kill(first)
-    assert entry(jobs)[1] == 0
+    assert entry(jobs)[1] == before
     beat(jobs)
-    wait_for(lambda: len(runs(server)) >= 2, "published again")
-    assert len(set(runs(server)[-2:])) == 1
+    wait_for(lambda: len(runs(server)) >= before + 2, "published again")
+    # The oldest stand last.
+    assert len(set(runs(server)[::-1][before : before + 2])) == 1
 
 
 def test_a_sigterm_while_the_broker_is_waited_for_ends_beat_and_keeps_the_run(jobs: Project, server: Any) -> None:
@@ -202,7 +206,6 @@ def test_what_can_never_be_published_holds_up_nothing(jobs: Project, server: Any
 
 def test_without_the_part_a_due_run_is_lost(jobs: Project, server: Any, manager: Manager) -> None:
     jobs.runtime = {"parts": ["watchdog"]}
-    jobs.settings = {"beat_scheduler": "celery_runtime.beat:DatabaseScheduler"}
     every(jobs, 300)
     with jobs.session() as connection:
         connection.execute("UPDATE django_celery_beat_periodictask SET last_run_at = '2020-01-01'")
@@ -214,12 +217,16 @@ def test_without_the_part_a_due_run_is_lost(jobs: Project, server: Any, manager:
     assert runs(server) == []
 
 
-def test_with_neither_part_the_scheduler_is_the_stock_one(jobs: Project) -> None:
-    jobs.runtime = {"parts": []}
-    code = "from celery_runtime.beat import DatabaseScheduler as one; print([base.__module__ for base in one.__mro__[1:2]])"
-    assert jobs.python(code) == "['django_celery_beat.schedulers']"
-    jobs.runtime = {"parts": ["beat"]}
-    code = (
-        "from celery_runtime.beat import DatabaseScheduler as one; print([base.__name__ for base in one.__mro__[:4]])"
-    )
-    assert jobs.python(code) == "['DatabaseScheduler', 'Retrying', 'Scheduler', 'DatabaseScheduler']"
+def test_each_part_adds_its_layer_and_none_leaves_the_stock_one(jobs: Project) -> None:
+    code = """if 1:
+        from celery_runtime import beat
+        stock = beat.named(django_jobs.app.conf.beat_scheduler)
+        assert beat.scheduler_class(stock, []) is stock
+        for parts in (["beat"], ["watchdog"], ["beat", "watchdog"]):
+            print([one.__name__ for one in beat.scheduler_class(stock, parts).__mro__ if "celery_runtime" in one.__module__])
+    """
+    assert jobs.python(code).splitlines() == [
+        "['DatabaseScheduler', 'RetryingInDatabase', 'Retrying', 'Layer']",
+        "['DatabaseScheduler', 'Watched', 'Layer']",
+        "['DatabaseScheduler', 'RetryingInDatabase', 'Retrying', 'Watched', 'Layer']",
+    ]

@@ -125,7 +125,7 @@ def test_each_name_is_missed_when_it_is_gone(jobs: Project) -> None:
         from celery_runtime.parts import PARTS
 
         assert compatibility.faults(PARTS) == [], compatibility.faults(PARTS)
-        for name in (one.name for group in INTERNALS for one in group.names):
+        for name in (one.name for group in INTERNALS for one in compatibility.applicable(group)):
             owner, last = compatibility._owner(name)
             place = compatibility.resolve(owner) if ":" in owner else compatibility.import_module(owner)
             holders = [one for one in inspect.getmro(place)] if inspect.isclass(place) else [place]
@@ -159,9 +159,11 @@ def test_whatever_is_overridden_or_private_is_looked_at(jobs: Project) -> None:
 
 def tell() -> None:
     """Print what the sources of the runtime rely on and the table `internals` doesn't hold."""
-    from celery_runtime.compatibility import _owner, function_of, resolve
+    from celery_runtime.compatibility import _owner, applicable, function_of, resolve
 
-    names = [one for group in INTERNALS for one in group.names]
+    names = [one for group in INTERNALS for one in applicable(group)]
+    # Of what is replaced where it is there, the table says so.
+    listed_for_any = {one.name for group in INTERNALS for one in group.names}
     overrides = [one.name for one in names if isinstance(one, Override)]
     last = {_owner(one.name)[1] for one in names}
     missing = []
@@ -181,7 +183,7 @@ def tell() -> None:
         missing += [
             f"{source.path.name} replaces {name}"
             for name in foreign_names.replaced(source)
-            if name not in {one.name for one in names}
+            if name not in listed_for_any
         ]
         missing += [
             f"{source.path.name} uses {name}"

@@ -36,11 +36,17 @@ def test_the_deployment_s_settings_win_and_the_others_stay() -> None:
     assert "lower_case" not in result
 
 
-def test_a_dictionary_of_the_project_is_replaced_as_a_whole() -> None:
-    project = PROJECT | {"CELERY_BROKER_TRANSPORT_OPTIONS": {"ours": 1}, "LOGGING": {"ours": 1}}
-    deployment = configured(celery={"broker_transport_options": {"theirs": 2}}, django={"LOGGING": {"theirs": 2}})
-    result = overlay(project, deployment, secret)
-    assert result["CELERY_BROKER_TRANSPORT_OPTIONS"] == result["LOGGING"] == {"theirs": 2}
+def test_a_dictionary_of_the_project_is_replaced_as_a_whole_but_options_of_the_broker_are_merged() -> None:
+    options = {"socket_timeout": 60, "client_name": "shop"}
+    project = PROJECT | {"CELERY_BROKER_TRANSPORT_OPTIONS": options, "LOGGING": {"ours": 1}}
+    celery = {"broker_transport_options": {"socket_timeout": 15, "socket_keepalive": True}}
+    result = overlay(project, configured(celery=celery, django={"LOGGING": {"theirs": 2}}), secret)
+    assert result["LOGGING"] == {"theirs": 2}
+    assert result["CELERY_BROKER_TRANSPORT_OPTIONS"] == {
+        "client_name": "shop",
+        "socket_timeout": 15,
+        "socket_keepalive": True,
+    }
 
 
 def test_another_namespace_is_the_project_s_choice() -> None:

@@ -18,6 +18,9 @@ WAITING = "celery_runtime:delayed:low"
 HOUR = 3600
 # Beyond what a worker needs anyway (kB): a fifth of what 7,000 messages of 60 kB are.
 ALLOWANCE = 80_000
+# Messages of 400 kB, due in a moment (kB): 37,000 with none of them held. The 16 MiB that may be held are there up to three times, as
+# fetched, decoded and written to the pool: 58,000 to 82,000, by how busy the machine is. Without a bound it was 218,000.
+ALLOWANCE_HELD = 120_000
 
 
 def done(celery: Any, names: list[str], timeout: float = 120, log: str = "one") -> None:
@@ -60,7 +63,7 @@ def test_a_flood_that_is_due_in_a_moment_is_bounded_too(celery: Any, server: Any
     before = peak(worker)
     send_large(celery, 500, 4, 400_000)
     wait_for(lambda: len(celery.effects()) >= 2 + 2 * 500, "all are done", 600)
-    assert peak(worker) - before < ALLOWANCE
+    assert peak(worker) - before < ALLOWANCE_HELD
     assert not server.client.exists("unacked", "low", WAITING)
 
 

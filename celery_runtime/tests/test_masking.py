@@ -36,6 +36,7 @@ SECRETS = "hunter2-of-the-broker", "hunter2-of-the-cache", "hunter2-of-a-service
         ("SECRET_KEY", SECRETS[2], MASK),
         ("HEADER_OF_A_SERVICE", f"Bearer {SECRETS[2]}", f"Bearer {MASK}"),
         ("task_default_queue", "low", "low"),
+        ("beat_scheduler", "orchard-db.schedulers:Own", "orchard-db.schedulers:Own"),
         ("worker_concurrency", 4, 4),
         ("result_expires", None, None),
     ],
@@ -45,5 +46,7 @@ def test_a_setting_is_shown_without_its_secret(
 ) -> None:
     (tmp_path / "service").write_text(f"{SECRETS[2]}\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    # The name of a role of the database is none.
+    (tmp_path / "database_user").write_text("orchard-db\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert filter_hidden_settings({setting: value}) == {setting: shown}

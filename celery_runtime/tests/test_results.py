@@ -123,6 +123,34 @@ def test_a_lost_child_leaves_the_state_of_the_last_attempt(jobs: Project) -> Non
     assert jobs.effects().count("begin-one") == 3
 
 
+# Stores something, in code that has a lock of its own meanwhile, and forks while it does.
+FORK = """
+import os, threading
+from celery_runtime.keeper import Keeper
+lock, begun, forked = threading.Lock(), threading.Event(), threading.Event()
+def run(**_):
+    with lock:
+        begun.set()
+        forked.wait({seconds})
+threading.Thread(target=Keeper().store, args=("it", run, lambda error: False), daemon=True).start()
+begun.wait()
+child = os.fork()
+if not child:
+    os._exit(0 if lock.acquire(timeout=2) else 1)
+print("is taken" if os.waitpid(child, 0)[1] else "is free", "after" if lock.acquire(blocking=False) else "before")
+forked.set()
+"""
+
+
+def test_no_child_inherits_a_lock_of_what_stores_results(jobs: Project) -> None:
+    """It would hang at its first use of the database: SQLite and OpenSSL have such locks, and 4 of 400 children hung."""
+    assert jobs.python(FORK.format(seconds=0.3)) == "is free after"
+
+
+def test_a_fork_does_not_wait_for_a_result_backend_that_gives_no_answer(jobs: Project) -> None:
+    assert jobs.python(FORK.format(seconds="None")) == "is taken before"
+
+
 def test_who_only_reads_a_result_gets_the_error_at_once(jobs: Project) -> None:
     with jobs.outage():
         code = """

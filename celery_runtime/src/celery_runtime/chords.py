@@ -25,6 +25,7 @@ from django.db import OperationalError, router, transaction
 from django_celery_results.models import ChordCounter
 
 from .broker_errors import broker_error_passes
+from .versions import holds
 
 logger = get_logger(__name__)
 
@@ -112,6 +113,12 @@ def _values(backend: Any, result: Any, stored: dict[str, Any]) -> Any:
 
 def install() -> None:
     """Count a part whose process was lost after its result was stored: Celery then says that it has succeeded, and no more."""
+    if holds("celery<5.7"):
+        from . import older_requests
+
+        older_requests.Stored.success = staticmethod(_stored_success)
+        older_requests.Stored.then = staticmethod(_count)
+        return
     stock = Request._success_was_stored
     if hasattr(stock, MARK):
         return
@@ -119,9 +126,28 @@ def install() -> None:
     @wraps(stock)
     def _success_was_stored(self: Request) -> Any:
         meta = stock(self)
-        if meta and self._context.chord:
-            self.task.backend.on_chord_part_return(self._context, states.SUCCESS, meta.get("result"))
+        if meta:
+            _count(self, meta)
         return meta
 
     setattr(_success_was_stored, MARK, True)
     Request._success_was_stored = _success_was_stored
+
+
+def _count(request: Request, meta: Any) -> None:
+    """Count a task that has succeeded, where it is a part of a chord, and its backend doesn't mind if it was counted already."""
+    if request._context.chord and getattr(request.task.backend, "counts_the_lost", False):
+        request.task.backend.on_chord_part_return(request._context, states.SUCCESS, meta.get("result"))
+
+
+def _stored_success(request: Request) -> Any:
+    """Return what is stored of a task that has succeeded; nothing where it hasn't, or the database doesn't say so at once."""
+    backend = request.task.backend
+    if request.ignore_result or not hasattr(backend, "_ensure_retryable"):
+        return None
+    try:
+        meta = backend._ensure_retryable(backend._get_task_meta_for, request.id)
+    except Exception as error:
+        logger.warning("nobody can say now whether task %s has a result: %s", request.id, error)
+        return None
+    return meta if meta["status"] == states.SUCCESS else None

@@ -14,14 +14,17 @@ from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.util import find_spec
 from types import CodeType
 from typing import Any
 
 from celery import signals
 
 from .configuration import ConfigurationError
-from .internals import INTERNALS, Override, Process, Use
+from .internals import INTERNALS, Group, Override, Process, Use
+from .versions import holds
 
+OPTIONAL = frozenset({"django_celery_beat", "django_celery_results", "flower"})
 _STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
@@ -37,13 +40,25 @@ def faults(parts: Collection[str], process: Process | None = None) -> list[str]:
         if process not in (None, group.process) or not group.parts & {*parts, "all"}:
             continue
         needed = ", ".join(sorted(group.parts & set(parts)))
-        for name in group.names:
+        for name in applicable(group):
             if fault := (_override(name) if isinstance(name, Override) else _use(name)):
                 advice = (
                     f"or leave '{needed}' out of stack_runtime_parts" if needed else "which this version isn't made for"
                 )
                 found.append(f"{fault}, in {_distribution(name.name)}: use a version that the runtime knows, {advice}")
     return found
+
+
+def applicable(group: Group) -> list[Override | Use]:
+    """Return the names of a group that are looked at with what is installed."""
+    return [name for name in group.names if _is_there(name.name) and (not name.only or holds(name.only))]
+
+
+@cache
+def _is_there(name: str) -> bool:
+    """Tell whether somebody can use a name: a package that only some projects have need not be installed."""
+    package = name.partition(":")[0].partition(".")[0]
+    return package not in OPTIONAL or find_spec(package) is not None
 
 
 def require(parts: Collection[str], process: Process) -> None:

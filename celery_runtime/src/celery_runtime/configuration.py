@@ -25,6 +25,7 @@ class Runtime:
         lease_seconds: for how long a worker may give no sign before others take over what it holds (s).
         message_max_bytes: size from which on a message becomes a dead letter unread; 0 for no limit.
         publish_timeout: for how long a process that is no Celery command, such as a web request, waits for the broker (s).
+        inspectors: users of the broker who ask workers and may give no orders, such as the web's.
         flower_commands: whether workers do what Flower orders, beside answering its questions.
     """
 
@@ -33,6 +34,7 @@ class Runtime:
     lease_seconds: float = 45
     message_max_bytes: int = 8388608
     publish_timeout: float = 1
+    inspectors: list[str] = field(default_factory=list)
     flower_commands: bool = False
 
 
@@ -43,13 +45,21 @@ class Configuration:
     Attributes:
         project_settings: dotted name of the project's own settings module.
         celery_app: what `celery -A` gets.
-        namespace: prefix of Celery's settings in Django's, without the underscore.
+        namespace: prefix of Celery's settings in Django's, without the underscore; empty where Celery reads them by their older names.
         celery: Celery settings by their lower-case names.
+        celery_defaults: such that hold where the project has none of its own; of `result_backend` a class, and not an address.
+        longest_time_limit: the longest time limit for whose tasks stops and timeouts leave time (s); 0 for that of the settings.
         django: Django settings by name.
-        database: entries of the default database without its password; empty to leave the project's own.
-        credentials: setting name to credential name; `DATABASE_USER` and `DATABASE_PASSWORD` stand for the default database's.
+        database: entries of the default database without its password, laid over the project's; empty to leave the project's own.
+        database_defaults: entries, also of its OPTIONS, that the default database gets where the project has none.
+        cache: entries of the default cache without its address, laid over the project's; empty to leave the project's own.
+        credentials: setting name to credential name; `DATABASE_USER` and `DATABASE_PASSWORD` stand for the default database's, `CACHE_URL` for
+            the default cache's address.
         installed_apps: apps to add where the project lacks them.
         queues: the queues that some worker consumes.
+        environment: variables of the environment and what is in each, such as `database` or `database.password` (see `environment`).
+        addresses: where `database`, `broker` and `cache` are, as URLs without a login.
+        said: names of the settings that somebody has asked for, beside what the deployment wants: Celery's in lower case, Django's as they are.
         runtime: what the runtime adds to stock Celery.
     """
 
@@ -57,12 +67,49 @@ class Configuration:
     celery_app: str
     namespace: str = "CELERY"
     celery: dict[str, Any] = field(default_factory=dict)
+    celery_defaults: dict[str, Any] = field(default_factory=dict)
+    longest_time_limit: float = 0
     django: dict[str, Any] = field(default_factory=dict)
     database: dict[str, Any] = field(default_factory=dict)
+    database_defaults: dict[str, Any] = field(default_factory=dict)
+    cache: dict[str, Any] = field(default_factory=dict)
     credentials: dict[str, str] = field(default_factory=dict)
     installed_apps: list[str] = field(default_factory=list)
     queues: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
     runtime: Runtime = field(default_factory=Runtime)
+
+    def setting(self, name: str) -> str:
+        """Return what a setting of Celery's is called in Django's, such as `CELERY_TASK_ACKS_LATE`.
+
+        Without a namespace Celery finds there, where all names are in capitals, those alone that it had before Celery 4: `CELERY_ACKS_LATE`.
+        """
+        if self.namespace:
+            return f"{self.namespace}_{name.upper()}"
+        return older_names().get(name, name.upper())
+
+    def celery_name(self, setting: str) -> str | None:
+        """Return what a setting of Django's is called by Celery; None where it isn't one of Celery's."""
+        if self.namespace:
+            prefix = f"{self.namespace}_"
+            return setting.removeprefix(prefix).lower() if setting.startswith(prefix) else None
+        return next((name for name, older in older_names().items() if older == setting), None)
+
+
+def older_names() -> dict[str, str]:
+    """Return what Celery's settings are called where there is no namespace, by the names that they have now."""
+    from celery.app import defaults  # A process that has a namespace doesn't need it, and each begins here.
+
+    return dict(defaults._TO_OLD_KEY)
+
+
+def newer_names() -> dict[str, str]:
+    """Return what Celery's settings are called now, by the names that they had before Celery 4."""
+    from celery.app import defaults  # As above.
+
+    return dict(defaults._TO_NEW_KEY)
 
 
 def load() -> Configuration:
@@ -77,10 +124,19 @@ def load() -> Configuration:
             f"{CONFIG_VARIABLE} is not set: use the application's operator commands, or the project's own settings module"
         )
     try:
-        content = json.loads(Path(name).read_text())
-        return Configuration(**{**content, "runtime": Runtime(**content.get("runtime", {}))})
+        return read(Path(name).read_text())
     except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError(f"{name} can't be used: {error}") from error
+
+
+def read(text: str) -> Configuration:
+    """Return the configuration of a file's content.
+
+    Raises:
+        ValueError, TypeError: it is none.
+    """
+    content = json.loads(text)
+    return Configuration(**{**content, "runtime": Runtime(**content.get("runtime", {}))})
 
 
 def handed(name: str) -> bool:

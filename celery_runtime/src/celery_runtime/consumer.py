@@ -6,6 +6,7 @@ Named by the setting `worker_consumer`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, ClassVar
 
@@ -20,7 +21,11 @@ from .envelope import Refused, check_payload, check_request, tidy
 from .redelivery import Redelivery, bury
 from .solo import Solo
 from .transport import Channel, Transport
+from .versions import holds
 from .watchdog import Watchdog, alive
+
+if holds("celery<5.7"):
+    from . import older_requests
 
 # Seconds between attempts to reach the broker: from, by, to. Celery's own grow to 30 s, for which an outage lasts longer here
 # than there.
@@ -48,6 +53,9 @@ class Consumer(BaseConsumer):
         super().__init__(*arguments, **options)
         Channel.on_dead_letter = partial(bury, self.app)
         contain(self)
+        if holds("celery<5.7"):
+            older_requests.keep_time_limits(self)
+            older_requests.settle_at_shutdown(self)
 
     def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
         """Return what takes a message from the queue: Celery's own, which is given well-formed ones only."""
@@ -96,6 +104,11 @@ class Consumer(BaseConsumer):
     def on_invalid_task(self, body: Any, message: Any, exc: BaseException) -> None:  # noqa: ARG002 (Celery's signature)
         """Refuse what no task can be made of."""
         self.refuse(message, exc)
+
+    def on_close(self) -> None:
+        """Forget what belongs to the connection that is lost."""
+        with older_requests.running_jobs_kept(self.pool) if holds("celery<5.6") else nullcontext():
+            super().on_close()
 
     def ensure_connected(self, conn: Connection) -> Connection:
         """Connect; while that fails, try again at short intervals and give signs of life."""

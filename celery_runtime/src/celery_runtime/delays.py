@@ -16,7 +16,6 @@ from typing import Any
 
 from celery import bootsteps
 from celery.utils.time import maybe_iso8601, maybe_make_aware
-from celery.worker import state
 from celery.worker.consumer.connection import Connection
 from redis.exceptions import ResponseError
 
@@ -57,7 +56,7 @@ def put_off(app: Any, message: Any) -> bool:
     if when is None or not isinstance(channel, Channel) or not channel.node or tag not in channel.qos._delivered:
         return False
     ahead = when - time.time()
-    if ahead <= 0 or (ahead <= HELD_SECONDS and _may_hold(len(message.body))):
+    if ahead <= 0 or (ahead <= HELD_SECONDS and _hold(channel, tag, when, len(message.body))):
         return False
     try:
         # What is near and has no room comes back when it is due: there is room for it to run, if not to wait.
@@ -73,10 +72,19 @@ def put_off(app: Any, message: Any) -> bool:
     return moved
 
 
-def _may_hold(size: int) -> bool:
-    """Return whether this worker may hold another message of so many bytes for its time."""
-    held = [len(request.message.body) for request in tuple(state.scheduled_requests)]
-    return len(held) < MOST_HELD and sum(held) + size <= MOST_BYTES_HELD
+# What this worker holds for its time, by tag: until when (s since 1970), and how many bytes.
+_held: dict[str, tuple[float, int]] = {}
+
+
+def _hold(channel: Channel, tag: str, when: float, size: int) -> bool:
+    """Return whether this worker may hold another message of so many bytes for its time, and count it then."""
+    now = time.time()
+    for other in [one for one, (until, _) in _held.items() if until <= now or one not in channel.qos._delivered]:
+        del _held[other]
+    if len(_held) >= MOST_HELD or sum(bytes_ for _, bytes_ in _held.values()) + size > MOST_BYTES_HELD:
+        return False
+    _held[tag] = (when, size)
+    return True
 
 
 class Delays(bootsteps.StartStopStep):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .plain import one_line
+from .log_text import one_line
 
 # The year 9999, behind which a time has no date (s since 1970).
 LAST_TIME = 253402300800

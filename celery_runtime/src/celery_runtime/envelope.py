@@ -13,7 +13,7 @@ from uuid import UUID
 
 from celery.utils.time import maybe_iso8601
 
-from .plain import one_line
+from .log_text import one_line
 
 # A text that is shown, such as a task's other name.
 LONGEST_NAME = 255

@@ -28,11 +28,13 @@ class Override:
         name: `module:function` or `module:Class.method`.
         signature: its parameters, as `compatibility.signature` writes them; empty for what is no function.
         callers: who looks the name up. Where one of them no longer does, the override may never be called.
+        only: the versions in which there is such a thing, as `kombu>=5.7`; empty for all that are supported.
     """
 
     name: str
     signature: str
     callers: tuple[str, ...] = ()
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,12 @@ class Use:
     Attributes:
         name: `module:function`, `module:Class.method`, or an attribute of the class's objects.
         parameters: the names of parameters that are given to it by name.
+        only: the versions in which there is such a thing, as `kombu>=5.7`; empty for all that are supported.
     """
 
     name: str
     parameters: tuple[str, ...] = ()
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,10 @@ INTERNALS = (
         "worker",
         Override("celery.app.utils:filter_hidden_settings", "conf", ("celery.app.utils:Settings.table",)),
         Use("celery.app.utils:HIDDEN_SETTINGS"),
+        Use("celery.app.defaults:_TO_NEW_KEY"),
+        Use("celery.app.defaults:_TO_OLD_KEY"),
+        Override("celery:Celery.prepare_config", "self, c", ("celery:Celery._load_config",)),
+        Use("celery:Celery._preconf"),
         Override("celery.bootsteps:Step.__init__", "self, parent, **kwargs"),
         Override("celery.bootsteps:Step.requires", "", ("celery.bootsteps:Blueprint._firstpass",)),
         Override("celery.bootsteps:Step.include_if", "self, parent", ("celery.bootsteps:Step._should_include",)),
@@ -86,7 +94,7 @@ INTERNALS = (
         Override("flower.utils.broker:RedisSocket", "", ("flower.utils.broker:Broker.__new__",)),
         Override("flower.utils.broker:RedisSocket.__init__", "self, broker_url, *args, **kwargs"),
         Override(f"{REDIS}:Channel._queue_bind", "self, exchange, routing_key, pattern, queue"),
-        Override(f"{REDIS}:Channel._get_queue_expire", "self, args"),
+        Override(f"{REDIS}:Channel._get_queue_expire", "self, args", only="kombu>=5.7"),
         Override(f"{REDIS}:Channel._delete", "self, queue, exchange, routing_key, pattern, *args, **kwargs"),
         Override(f"{REDIS}:Channel._size", "self, queue"),
         Override(f"{REDIS}:Channel._connparams", "self, [asynchronous]", (f"{REDIS}:Channel._get_pool",)),
@@ -123,8 +131,12 @@ INTERNALS = (
             "self, exchange, routing_key, pattern, queue",
             (f"{VIRTUAL}:Channel.queue_bind",),
         ),
-        Override(f"{REDIS}:Channel._fanout_queues", "", (f"{REDIS}:Channel._get_subscribe_topics",)),
-        Override(f"{REDIS}:Channel._get_queue_expire", "self, args", (f"{REDIS}:Channel._new_queue",)),
+        Override(f"{REDIS}:Channel._fanout_queues", "", (f"{REDIS}:Channel._get_subscribe_topics",), only="kombu>=5.7"),
+        Override(f"{REDIS}:Channel._fanout_queues", "", (f"{REDIS}:Channel._get_subscribe_topic",), only="kombu<5.7"),
+        # Older versions know no queue that ends by itself.
+        Override(
+            f"{REDIS}:Channel._get_queue_expire", "self, args", (f"{REDIS}:Channel._new_queue",), only="kombu>=5.7"
+        ),
         Override(
             f"{REDIS}:Channel._delete",
             "self, queue, exchange, routing_key, pattern, *args, **kwargs",
@@ -149,6 +161,19 @@ INTERNALS = (
         Use(f"{REDIS}:Channel.conn_or_acquire"),
     ),
     _group(
+        "watchdog transport limits results database beat signing",
+        "worker",
+        Override(
+            "celery.worker.request:Request.on_failure",
+            "self, exc_info, [send_failed_event], [return_ok]",
+            ("celery.worker.request:Request.execute_using_pool", "celery.worker.request:create_request_cls"),
+            only="celery<5.7",
+        ),
+        Use("celery.worker.request:Request._already_cancelled", only="celery<5.7"),
+        Use("celery.worker.request:Request._already_revoked", only="celery<5.7"),
+        Use("celery.worker.request:Request._context", only="celery<5.7"),
+    ),
+    _group(
         "watchdog transport",
         "worker",
         Override(f"{CONSUMER}.Blueprint", "", (f"{CONSUMER}.__init__",)),
@@ -160,6 +185,8 @@ INTERNALS = (
         ),
         Override(f"{CONSUMER}.on_decode_error", "self, message, exc", ("celery.worker.consumer.tasks:Tasks.start",)),
         Override(f"{CONSUMER}.on_invalid_task", "self, body, message, exc", (f"{CONSUMER}.create_task_handler",)),
+        Override(f"{CONSUMER}.on_close", "self", (f"{CONSUMER}.start",)),
+        Use("billiard.pool:ApplyResult._accepted", only="celery<5.6"),
         Override(f"{CONSUMER}.ensure_connected", "self, conn", (f"{CONSUMER}.connection_for_read",)),
         Override(
             "celery.worker.heartbeat:Heart._send", "self, event, [retry]", ("celery.worker.heartbeat:Heart.start",)
@@ -194,6 +221,12 @@ INTERNALS = (
                 ("on_failure", "self, exc_info, [send_failed_event], [return_ok]"),
             )
         ),
+        Use("celery.concurrency.asynpool:AsynPool._on_soft_timeout", only="celery<5.7"),
+        Use("celery.concurrency.asynpool:AsynPool._on_hard_timeout", only="celery<5.7"),
+        Override("kombu.asynchronous.timer:Timer.clear", "self", only="celery<5.7"),
+        Override(
+            f"{CONSUMER}.call_soon", "self, p, *args, **kwargs", (f"{CONSUMER}.create_task_handler",), only="celery<5.7"
+        ),
     ),
     _group(
         "transport",
@@ -223,8 +256,10 @@ INTERNALS = (
             (f"{VIRTUAL}:Channel.queue_bind",),
         ),
         Override(f"{REDIS}:Channel._size", "self, queue", (f"{VIRTUAL}:Channel.queue_declare",)),
+        Override(f"{REDIS}:Channel._put", "self, queue, message, **kwargs"),
+        Override(f"{REDIS}:Channel._put_fanout", "self, exchange, message, routing_key, **kwargs"),
         Override(f"{VIRTUAL}:Channel.basic_get", "self, queue, [no_ack], **kwargs", ("kombu.entity:Queue.get",)),
-        Use(f"{REDIS}:Channel._maybe_update_queues_expire"),
+        Use(f"{REDIS}:Channel._maybe_update_queues_expire", only="kombu>=5.7"),
         Override(f"{REDIS}:Channel.get_table", "self, exchange", (f"{VIRTUAL}:Channel._lookup",)),
         Override(f"{REDIS}:Channel._purge", "self, queue", (f"{VIRTUAL}:Channel.queue_purge",)),
         Use(f"{REDIS}:Channel._get_pool"),
@@ -237,11 +272,25 @@ INTERNALS = (
             f"{REDIS}:Channel._deliver_fanout_message",
             "self, message, exchange",
             (f"{REDIS}:Channel._receive_one",),
+            only="kombu>=5.7",
         ),
+        # There `older_transport` delivers.
+        Use(f"{REDIS}:Channel._handle_message", only="kombu<5.7"),
+        Override(
+            f"{REDIS}:Channel._in_listen", "", (f"{REDIS}:MultiChannelPoller._register_LISTEN",), only="kombu<5.7"
+        ),
+        Override(f"{REDIS}:Channel.brpop_timeout", "", (f"{REDIS}:Channel.__init__",), only="kombu>=5.6,<5.7"),
+        Override(f"{REDIS}:Transport.brpop_timeout", "", only="kombu>=5.6,<5.7"),
+        Use(f"{REDIS}:Channel._fanout_to_queue", only="kombu<5.7"),
         Override(f"{REDIS}:Channel.close", "self", (f"{VIRTUAL}:Transport.close_connection",)),
         # Attributes that both sides set: kombu goes by them.
         Override(f"{REDIS}:Channel._in_poll", "", (f"{REDIS}:MultiChannelPoller._register_BRPOP",)),
-        Override(f"{REDIS}:Channel._brpop_sent_at", "", (f"{REDIS}:MultiChannelPoller.maybe_check_brpop_health",)),
+        Override(
+            f"{REDIS}:Channel._brpop_sent_at",
+            "",
+            (f"{REDIS}:MultiChannelPoller.maybe_check_brpop_health",),
+            only="kombu>=5.7",
+        ),
         Use(f"{REDIS}:Channel._queue_cycle"),
         Use(f"{REDIS}:Channel._q_for_pri"),
         Use(f"{REDIS}:Channel.keyprefix_queue"),
@@ -252,6 +301,37 @@ INTERNALS = (
             f"{REDIS}:MultiChannelPoller.on_poll_start",
             "self",
             (f"{REDIS}:Transport.register_with_event_loop", f"{REDIS}:MultiChannelPoller.get"),
+            only="kombu>=5.7",
+        ),
+        Override(
+            f"{REDIS}:MultiChannelPoller.on_poll_start",
+            "self",
+            (f"{REDIS}:Transport.register_with_event_loop",),
+            only="kombu<5.7",
+        ),
+        Override(
+            f"{REDIS}:MultiChannelPoller.get",
+            "self, callback, [timeout]",
+            (f"{VIRTUAL}:Transport.drain_events",),
+            only="kombu<5.7",
+        ),
+        Override(
+            f"{REDIS}:MultiChannelPoller.handle_event",
+            "self, fileno, event",
+            (f"{REDIS}:MultiChannelPoller.get",),
+            only="kombu<5.7",
+        ),
+        Override(
+            f"{REDIS}:MultiChannelPoller._on_connection_disconnect",
+            "self, connection",
+            (f"{REDIS}:Channel._on_connection_disconnect", f"{REDIS}:Transport.register_with_event_loop"),
+            only="kombu<5.7",
+        ),
+        *(
+            Override(
+                f"{REDIS}:MultiChannelPoller.{name}", "", (f"{REDIS}:MultiChannelPoller._register",), only="kombu<5.7"
+            )
+            for name in ("_chan_to_sock", "_fd_to_chan")
         ),
         Override(
             f"{REDIS}:MultiChannelPoller.on_readable",
@@ -262,6 +342,7 @@ INTERNALS = (
             f"{REDIS}:MultiChannelPoller.maybe_check_brpop_health",
             "self",
             (f"{REDIS}:MultiChannelPoller.get", f"{REDIS}:Transport.register_with_event_loop"),
+            only="kombu>=5.7",
         ),
         Use(f"{REDIS}:MultiChannelPoller._channels"),
         Use(f"{REDIS}:MultiChannelPoller._fd_to_chan"),
@@ -279,7 +360,6 @@ INTERNALS = (
         Use(f"{VIRTUAL}:Transport._avail_channels"),
         Use(f"{VIRTUAL}:Transport._callbacks"),
         Use(f"{VIRTUAL}:Transport._deliver"),
-        Use("celery.worker.state:scheduled_requests"),
         Use("redis:Connection._sock"),
         Use("redis:Connection.can_read", ("timeout",)),
         Use("redis:Connection.read_response", ("push_request",)),
@@ -341,15 +421,37 @@ INTERNALS = (
             "self, task_id, result, state, [traceback], [request], **kwargs",
             (f"{BACKEND}.mark_as_done", f"{BACKEND}.mark_as_failure", f"{BACKEND}.mark_as_retry"),
         ),
+        Override("celery.app.backends:by_url", "[backend], [loader]", ("celery:Celery._get_backend",)),
+        Use("celery.backends.base:unpickle_backend"),
+        Use(f"{RESULTS}:DatabaseBackend._store_result"),
+        Use("celery.backends.base:KeyValueStoreBackend._store_result"),
+        Override(f"{BACKEND}.retry_policy", "", ("celery.backends.redis:RedisBackend.ensure",)),
+        Override(f"{BACKEND}.exception_safe_to_retry", "self, exc"),
+        Use("celery.backends.redis:RedisBackend._chord_zset"),
         Override(
-            f"{RESULTS}:DatabaseBackend._store_result",
-            "self, task_id, result, status, [traceback], [request], [using]",
-            (f"{BACKEND}.store_result",),
+            f"{BACKEND}.on_chord_part_return",
+            "self, request, state, result, **kwargs",
+            (f"{BACKEND}.mark_as_done", f"{BACKEND}.mark_as_failure"),
         ),
         Override(
             f"{BACKEND}._ensure_retryable",
             "self, func, *args, [fallback_exc], [fallback_msg], [max_retries], **kwargs",
             (f"{BACKEND}.store_result", f"{BACKEND}.get_task_meta"),
+            only="celery>=5.7",
+        ),
+        # There `older_results` has that method, and these call it.
+        *(
+            Override(f"{BACKEND}.{name}", parameters, only="celery<5.7")
+            for name, parameters in (
+                (
+                    "mark_as_failure",
+                    "self, task_id, exc, [traceback], [request], [store_result], [call_errbacks], [state]",
+                ),
+                ("get_task_meta", "self, task_id, [cache]"),
+                ("get_group_meta", "self, group_id, [cache]"),
+                ("save_group", "self, group_id, result"),
+                ("delete_group", "self, group_id"),
+            )
         ),
         Override(
             f"{RESULTS}:DatabaseBackend.on_chord_part_return",
@@ -360,10 +462,15 @@ INTERNALS = (
             f"{BACKEND}._fail_chain",
             "self, chain, exc, [traceback], [store_result], [state]",
             (f"{BACKEND}.mark_as_failure",),
+            only="celery>=5.7",
         ),
         Override(
-            "celery.worker.request:Request._success_was_stored", "self", ("celery.worker.request:Request.on_failure",)
+            "celery.worker.request:Request._success_was_stored",
+            "self",
+            ("celery.worker.request:Request.on_failure",),
+            only="celery>=5.7",
         ),
+        Use("django_celery_results.backends:DatabaseBackend._get_task_meta_for"),
         Use("celery.worker.request:Request._context"),
         Use("django_celery_results.models:ChordCounter.group_result", ("app",)),
         Use("django_celery_results.models:ChordCounter.count"),
@@ -389,29 +496,43 @@ INTERNALS = (
     _group(
         "beat watchdog",
         "beat",
-        Override(f"{SCHEDULER}.__init__", "self, *args, **kwargs"),
+        Override(
+            "celery.beat:Service.get_scheduler",
+            "self, [lazy], [extension_namespace]",
+            ("celery.beat:Service.scheduler",),
+        ),
+        Override(
+            f"{BEAT}.__init__",
+            "self, app, [schedule], [max_interval], [Producer], [lazy], [sync_every_tasks], **kwargs",
+        ),
         Override(f"{BEAT}.tick", "self, [event_t], [min], [heappop], [heappush]", ("celery.beat:Service.start",)),
         Override(f"{BEAT}._ensure_connected", "self", (f"{BEAT}.producer",)),
-        Override(f"{SCHEDULER}.max_interval", "", (f"{BEAT}.tick",)),
+        Override(f"{BEAT}.max_interval", "", (f"{BEAT}.tick",)),
     ),
     _group(
         "beat",
         "beat",
+        Override(f"{BEAT}.setup_schedule", "self", (f"{BEAT}.__init__",)),
+        Override(f"{BEAT}.reserve", "self, entry", (f"{BEAT}.tick",)),
+        Override(f"{BEAT}.sync", "self", (f"{BEAT}._do_sync",)),
+        Override(f"{BEAT}.apply_async", "self, entry, [producer], [advance], **kwargs", (f"{BEAT}.apply_entry",)),
+        Override(f"{BEAT}._heap", "", (f"{BEAT}.tick",)),
+        Override(f"{BEAT}.old_schedulers", "", (f"{BEAT}.tick",)),
+        Override(f"{BEAT}.connection", "self", (f"{BEAT}._ensure_connected",)),
+        Override(f"{BEAT}.producer", "self", (f"{BEAT}.tick",)),
+        Use(f"{BEAT}._do_sync"),
+        Use("celery.beat:PersistentScheduler._store"),
         Override(f"{SCHEDULER}.setup_schedule", "self", (f"{BEAT}.__init__",)),
         Override(f"{SCHEDULER}.update_from_dict", "self, mapping", (f"{SCHEDULER}.setup_schedule",)),
         Override(f"{SCHEDULER}.all_as_schedule", "self", (f"{SCHEDULER}.schedule",)),
         Override(f"{SCHEDULER}.reserve", "self, entry", (f"{BEAT}.tick",)),
         Override(f"{SCHEDULER}.sync", "self", (f"{BEAT}._do_sync",)),
-        Override(f"{BEAT}.apply_async", "self, entry, [producer], [advance], **kwargs", (f"{BEAT}.apply_entry",)),
         Use(f"{SCHEDULER}._do_sync"),
         Use(f"{SCHEDULER}._dirty"),
         Override(f"{SCHEDULER}._schedule", "", (f"{SCHEDULER}.schedule",)),
-        Override(f"{BEAT}._heap", "", (f"{BEAT}.tick",)),
         Override(f"{SCHEDULER}._heap_invalidated", "", (f"{SCHEDULER}.schedules_equal",)),
         Override(f"{SCHEDULER}._initial_read", "", (f"{SCHEDULER}.schedule",)),
         Override(f"{SCHEDULER}._last_full_sync", "", (f"{SCHEDULER}.schedule",)),
-        Override(f"{BEAT}.connection", "self", (f"{BEAT}._ensure_connected",)),
-        Override(f"{BEAT}.producer", "self", (f"{BEAT}.tick",)),
         Use("django_celery_beat.schedulers:ModelEntry.from_entry"),
         Use("django_celery_beat.schedulers:ModelEntry.save"),
     ),

@@ -27,7 +27,7 @@ from .blame import Loss, is_suspect, points
 from .entries import Unreadable, raw, shown, text
 from .envelope import check_outside, describe, is_text
 from .identity import identity
-from .letters import as_text, encoded, original
+from .message_text import as_text, encoded, original
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -20,6 +20,8 @@ NAMES = re.compile(f"{utils.HIDDEN_SETTINGS.pattern}|DSN|CREDENTIAL|PRIVATE", re
 URL_PASSWORD = re.compile(r"(://[^\s/:@]*):[^\s@]+@")
 # A shorter text would be masked where it stands by chance.
 SHORTEST = 8
+# A credential that is no secret: the name of a role, which may be the application's own, and so stand in the name of a module.
+ROLE = "database_user"
 
 
 def own_secrets() -> list[str]:
@@ -27,6 +29,8 @@ def own_secrets() -> list[str]:
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     found = []
     for path in Path(directory).iterdir() if directory else ():
+        if path.name == ROLE:
+            continue
         try:
             found.append(path.read_text().rstrip("\n"))
         except (OSError, UnicodeDecodeError):

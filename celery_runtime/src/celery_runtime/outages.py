@@ -32,7 +32,7 @@ def close(alias: str) -> bool:
     return True
 
 
-def close_all() -> None:
-    """Close all connections of this thread, which doesn't use them again soon."""
-    for connection in connections.all(initialized_only=True):
-        close(connection.alias)
+def close_all() -> bool:
+    """Close all connections of this thread, which doesn't use them again soon; return whether none is inside a transaction."""
+    closed = [close(connection.alias) for connection in connections.all(initialized_only=True)]
+    return all(closed)

@@ -25,6 +25,14 @@ class Request(BaseRequest):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         task = (getattr(self.task, "time_limit", None), getattr(self.task, "soft_time_limit", None))
-        wanted = tuple(own or default for own, default in zip(self.time_limits, task, strict=True))
-        if wanted == self.general:
-            self.time_limits = self.pool
+        # Before Celery 5.7 a task doesn't know the limits of the settings.
+        hard, soft = (
+            own or default or general
+            for own, default, general in zip(self.time_limits, task, self.general, strict=True)
+        )
+        # The pool begins to count towards the hard limit when the soft one is over (`celery.concurrency.asynpool`): a hard limit that a call
+        # asks for would come as late as the soft one of the settings.
+        if hard and soft and soft > hard:
+            soft = hard
+        # Both together: who has a limit of his own has none of the pool's, not even the other of the two.
+        self.time_limits = self.pool if (hard, soft) == self.general else (hard, soft)

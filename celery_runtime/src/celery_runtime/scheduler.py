@@ -1,42 +1,40 @@
-"""Beat's database scheduler, in two layers that are each a part's: signs of life, and retries."""
+"""What the runtime adds to beat's scheduler, whichever it is, in two layers that are each a part's: signs of life, and retries."""
 
 from __future__ import annotations
 
+import dbm
+import shelve
+import sys
 import time
-from collections.abc import Collection
-from contextlib import suppress
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from celery.beat import Scheduler as StockScheduler
 from celery.beat import SchedulingError
 from celery.utils.log import get_logger
-from django.core.exceptions import ObjectDoesNotExist
-from django.db import DatabaseError, InterfaceError
-from django_celery_beat.schedulers import DatabaseScheduler as StockScheduler
 
-from . import compatibility
 from .broker_errors import broker_error_passes
 from .notify import notify
-from .outages import ERRORS, close_all
 from .watchdog import alive
 
 logger = get_logger(__name__)
 
-# Seconds between two attempts to reach the broker or the database, at most.
+# Seconds between two attempts to reach the broker or where the schedule is kept, at most.
 LONGEST_PAUSE = 5.0
 # Seconds between two signs of life, at most: a third of the unit's WatchdogSec.
 LONGEST_SILENCE = 20.0
 
 
-class Scheduler(StockScheduler):
-    """The stock scheduler with places for its layers to give signs of life."""
+class Layer(StockScheduler):
+    """Places for the layers to give signs of life."""
 
     def keep_alive(self) -> None:
         """Give a sign of life while something is waited for; the part `watchdog` fills this in."""
 
 
-class Watched(Scheduler):
+class Watched(Layer):
     """The share of the part `watchdog`: ready after the first tick, then a sign of life with each, and while the broker is waited for."""
 
     max_interval: float
@@ -57,7 +55,8 @@ class Watched(Scheduler):
             notify("READY=1\nSTATUS=scheduling")
             self._announced = True
         self.keep_alive()
-        return seconds
+        # Some schedulers heed no `max_interval`.
+        return min(seconds or 0, LONGEST_SILENCE)
 
     def _ensure_connected(self) -> Any:
         return self.connection.ensure_connection(
@@ -65,122 +64,148 @@ class Watched(Scheduler):
         )
 
 
-class Retrying(Scheduler):
+class Retrying(Layer):
     """The share of the part `beat`: a run that is due is published, however long that takes, and only then is it written down as run.
 
     Stock Celery writes it down first and swallows the error of publishing. Here a beat that is killed may publish one run twice, with
     one id.
     """
 
+    # The entry whose run was published when it was reserved, before and after that, and what came of it.
+    _published: tuple[Any, Any, Any] | None = None
+
     def setup_schedule(self) -> None:
-        """Read the schedule, as soon as the database is there."""
+        """Read the schedule, as soon as it can be read."""
         while True:
             try:
                 super().setup_schedule()
-            except ERRORS as error:
-                self._database_is_away(error)
-                self._initial_read = True
+            except Exception as error:
+                if not self._is_away(error):
+                    raise
+                self._store_is_away(error)
+                self._begin_anew()
                 self.wait(LONGEST_PAUSE)
             else:
                 return
 
-    def update_from_dict(self, mapping: dict[str, Any]) -> None:
-        """Write the entries of the project's settings into the database. Stock drops those for which it was away."""
-        entries = {}
-        for name, fields in mapping.items():
-            try:
-                entry = self.Entry.from_entry(name, app=self.app, **fields)
-            except ERRORS:
-                raise
-            except Exception:
-                logger.exception("cannot add entry %r to the database's schedule: %r", name, fields)
-            else:
-                if entry.model.enabled:
-                    entries[name] = entry
-        self.schedule.update(entries)
+    def _begin_anew(self) -> None:
+        """Forget what an attempt to read the schedule has left."""
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Run what is due; return the seconds until the next tick."""
+        self._published = None
         try:
             seconds: float = super().tick(*args, **kwargs)
-        except ERRORS as error:
-            self._database_is_away(error)
+        except Exception as error:
+            if not self._is_away(error):
+                raise
+            self._store_is_away(error)
             # An entry that was being looked at isn't in the heap now.
             self._heap = None
             self.keep_alive()
             return LONGEST_PAUSE
         return seconds
 
-    def all_as_schedule(self) -> dict[str, Any]:
-        """Read the entries; without the database go on with those that are known."""
-        try:
-            entries: dict[str, Any] = super().all_as_schedule()
-        except ERRORS as error:
-            if self._schedule is None:
-                raise
-            self._database_is_away(error)
-            entries = self._schedule
-            return entries
-        # The database may be readable and yet take nothing, as when its disk is full: what couldn't be written is still known here.
-        for name in self._dirty & entries.keys() & (self._schedule or {}).keys():
-            model = self._schedule[name].model
-            fresh = entries[name].model
-            fresh.last_run_at, fresh.total_run_count = model.last_run_at, model.total_run_count
-            entries[name] = self.Entry(fresh, app=self.app)
-        return entries
-
     def reserve(self, entry: Any) -> Any:
-        """Return the entry as it is after this run, which isn't written down yet."""
-        following = next(entry)
-        if self._schedule.get(entry.name) is entry:
-            self._schedule[entry.name] = following
+        """Publish a run, and only then let the scheduler write it down; return the entry as it is after it."""
+        try:
+            result = self._publish(entry, None)
+        except SchedulingError as error:
+            result = error
+        following = self._written_down(entry)
+        self._published = entry, following, result
         return following
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
-        """Publish a run until the broker has it, then write it down.
+        """Publish a run until the broker has it, and write it down.
 
         Raises:
             SchedulingError: the run can never be published, as for arguments that can't be encoded; it counts as run.
         """
+        if self._published and any(one is entry for one in self._published[:2]):
+            *_, result = self._published
+            if isinstance(result, SchedulingError):
+                raise result
+            return result
+        try:
+            result = self._publish(entry, producer, **kwargs)
+        except SchedulingError:
+            if advance:
+                self._written_down(entry)
+            raise
         if advance:
-            self.reserve(entry)
-        # One attempt at a time, since those of Celery's own give no sign of life between them.
-        entry.options |= {"task_id": _run_id(entry), "retry": False}
+            self._written_down(entry)
+        return result
+
+    def _publish(self, entry: Any, producer: Any, **kwargs: Any) -> Any:
+        """Publish a run until the broker has it.
+
+        Raises:
+            SchedulingError: it can never be published.
+        """
         pause: float = 0
         while True:
             try:
-                result = super().apply_async(entry, producer=producer or self.producer, advance=False, **kwargs)
+                with _known_run(entry):
+                    result = super().apply_async(entry, producer=producer or self.producer, advance=False, **kwargs)
             except SchedulingError as error:
                 # Celery raises it beside the error of publishing.
                 if not broker_error_passes(error.__cause__ or error.__context__):
-                    self._write_down(entry.name)
                     raise
                 pause = min(pause + 1, LONGEST_PAUSE)
                 logger.error("beat: %s; trying again in %s seconds", error, pause)
             else:
-                # The next times of all entries were computed before the wait.
-                self._heap_invalidated |= pause > 0
-                self._write_down(entry.name)
+                if pause:
+                    # The next times of all entries were computed before the wait.
+                    self._look_again()
                 return result
             producer = None
             self._disconnect()
             self.wait(pause)
 
-    def _write_down(self, name: str) -> None:
-        self._dirty.add(name)
-        self._do_sync()
+    def _look_again(self) -> None:
+        self.old_schedulers = None
+
+    def _written_down(self, entry: Any) -> Any:
+        """Let the scheduler write a run down, as soon as it can, and return the entry after it."""
+        while True:
+            try:
+                following = super().reserve(entry)
+            except Exception as error:
+                if not self._is_away(error):
+                    raise
+                self._store_is_away(error)
+                self.wait(LONGEST_PAUSE)
+            else:
+                self._do_sync()
+                return following
 
     def sync(self) -> None:
-        """Write down what ran; what the database doesn't take now is kept for later. Stock forgets it."""
-        for name in sorted(self._dirty):
-            try:
-                self._schedule[name].save()
-            except (KeyError, ObjectDoesNotExist):
-                logger.info("beat: the entry %s is gone", name)
-            except (DatabaseError, InterfaceError) as error:
-                self._database_is_away(error)
-                return
-            self._dirty.discard(name)
+        """Write down what ran; what can't be written now is kept for later."""
+        try:
+            super().sync()
+        except Exception as error:
+            if not isinstance(error, OSError) and not self._is_away(error):
+                raise
+            self._store_is_away(error)
+            if (store := self._shelf()) is not None:
+                # It forgets this over an error, and would write nothing ever after.
+                store.writeback = True
+            return
+        store = self._shelf()
+        if store is not None and not hasattr(store.dict, "sync"):
+            # Berkeley DB, which Debian's Python has before 3.13, keeps all in memory until it is closed.
+            store.dict.close()
+            store.dict = dbm.open(self.schedule_filename, "c")  # noqa: SIM115 (it stays open)
+
+    def _shelf(self) -> Any:
+        """Return the file of Celery's PersistentScheduler, where this is one and its file is open."""
+        store = getattr(self, "_store", None)
+        return (
+            store
+            if isinstance(store, shelve.DbfilenameShelf) and getattr(self, "persistence", None) is shelve
+            else None
+        )
 
     def wait(self, seconds: float) -> None:
         """Wait, with signs of life; SIGTERM ends it."""
@@ -201,28 +226,36 @@ class Retrying(Scheduler):
             with suppress(Exception):  # it is broken, and given up
                 connection.release()
 
-    def _database_is_away(self, error: Exception) -> None:
-        logger.error("beat: database error: %s", error)
-        close_all()
-        # Read the whole schedule at the next opportunity.
-        self._last_full_sync = datetime.min
+    def _is_away(self, error: BaseException) -> bool:
+        """Tell whether an error says that where the schedule is kept is away for now."""
+        database = sys.modules.get("django.db")
+        if database and isinstance(error, (database.OperationalError, database.InterfaceError)):
+            return True
+        return broker_error_passes(error)
+
+    def _store_is_away(self, error: BaseException) -> None:
+        logger.error("beat: the schedule can't be read or written now: %s", error)
+        if "django.db" in sys.modules:
+            from .outages import close_all
+
+            close_all()
 
 
 def _tell(error: Exception, interval: float) -> None:
     logger.error("beat: connection error: %s. Trying again in %s seconds...", error, interval)
 
 
-def _run_id(entry: Any) -> str:
+@contextmanager
+def _known_run(entry: Any) -> Iterator[None]:
+    """Give the run of an entry its id; and one attempt at a time, since those of Celery's own give no sign of life between them."""
+    options = entry.options
+    entry.options = {**options, "task_id": run_id(entry), "retry": False}
+    try:
+        yield
+    finally:
+        entry.options = options
+
+
+def run_id(entry: Any) -> str:
     """Return the id of this run of an entry: the same for every attempt to publish it, also those of a beat that was killed over it."""
     return str(uuid5(NAMESPACE_URL, f"{entry.name}\n{entry.total_run_count}\n{entry.last_run_at.isoformat()}"))
-
-
-def scheduler_class(parts: Collection[str]) -> type[StockScheduler]:
-    """Return the scheduler for the parts that are on.
-
-    Raises:
-        ConfigurationError: Celery or django-celery-beat isn't as they need it.
-    """
-    compatibility.require(parts, "beat")
-    layers = [layer for part, layer in (("beat", Retrying), ("watchdog", Watched)) if part in parts]
-    return type("DatabaseScheduler", (*layers, Scheduler) if layers else (StockScheduler,), {"__module__": __name__})

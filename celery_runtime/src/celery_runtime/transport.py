@@ -16,22 +16,22 @@ from time import monotonic, time
 from typing import Any, ClassVar
 
 from kombu.transport import TRANSPORT_ALIASES
-from kombu.transport import redis as base
 from kombu.utils.encoding import bytes_to_str
 from redis import Redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from . import alone, decompression, plain, retries, waiting
+from . import decompression, log_text, retries, single_worker, stock, waiting
+from .basic_get import DirectGet, decoded
 from .blame import Loss
 from .configuration import Runtime, load
 from .connections import KEEPALIVE, BrokerConnection
-from .direct import DirectGet, decoded
 from .entries import shown, text
 from .envelope import check_outside, describe
 from .fetching import Fetcher, State
 from .ledger import DeadLetter, Ledger
-from .letters import as_text
+from .message_text import as_text
 from .qos import Message, QoS, log_overtaken
+from .rights import advising
 from .settling import Settlements
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def log_dead_letter(letter: DeadLetter) -> None:
     logger.error("a message of the queue %s was moved to the dead letters as %s: %s", letter.list, letter.id, reason)
 
 
-class Channel(DirectGet, base.Channel):
+class Channel(DirectGet, stock.Channel):
     """Fetches with a script and waits for Redis to say that a queue has changed: see `fetching`.
 
     `_in_poll` is kombu's mark for a connection that it must not send anything on: from a fetch until the next one.
@@ -126,6 +126,15 @@ class Channel(DirectGet, base.Channel):
             raise ConnectionError("no connection to the broker")
         return Channel.current
 
+    def _put_fanout(self, *arguments: Any, **options: Any) -> None:
+        """Send to everybody who listens, such as a question to the workers."""
+        advising(super()._put_fanout)(*arguments, **options)
+
+    def _put(self, *arguments: Any, **options: Any) -> None:
+        """Put a message into a queue."""
+        advising(super()._put)(*arguments, **options)
+
+    @advising
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         """Bind a queue, also in a Redis that is full: a worker that can't start would leave it so."""
         try:
@@ -138,6 +147,7 @@ class Channel(DirectGet, base.Channel):
         """Return an exchange's bindings, without what is none: whoever sends tasks may write there, and nobody could send any more."""
         return [binding for binding in super().get_table(exchange) if len(binding) == len(("key", "pattern", "queue"))]
 
+    @advising
     def _size(self, queue: str) -> int:
         """Count a queue's messages without the transaction that a full Redis refuses: a queue is counted when it is declared."""
         lists = [f"{self.global_keyprefix}{self._q_for_pri(queue, priority)}" for priority in self.priority_steps]
@@ -326,7 +336,7 @@ class Channel(DirectGet, base.Channel):
         super().close()
 
 
-class Poller(base.MultiChannelPoller):
+class Poller(stock.MultiChannelPoller):
     """Lets waiting channels look again, and keeps what Redis pushes from being taken for the end of a connection."""
 
     def on_poll_start(self) -> None:
@@ -356,7 +366,7 @@ class Poller(base.MultiChannelPoller):
         super().maybe_check_brpop_health()
 
 
-class Transport(base.Transport):
+class Transport(stock.Transport):
     """kombu's Redis transport with the channel above."""
 
     Channel = Channel
@@ -400,7 +410,9 @@ def install() -> None:
     """Let every `redis://` and `rediss://` of this process use this transport."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
+    # redis-py before 6 writes each message to all into the log, with all that it holds.
+    logging.getLogger("push_response").setLevel(logging.WARNING)
     retries.install()
     decompression.install()
-    plain.install()
-    alone.install()
+    log_text.install()
+    single_worker.install()

@@ -55,10 +55,7 @@ def _stopping(**_: Any) -> None:
 
 def settings(_: Runtime) -> dict[str, Any]:
     """Return the Celery settings of this part."""
-    return {
-        "worker_consumer": "celery_runtime.consumer:Consumer",
-        "beat_scheduler": "celery_runtime.beat:DatabaseScheduler",
-    }
+    return {"worker_consumer": "celery_runtime.consumer:Consumer"}
 
 
 def install() -> None:

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from celery_runtime import plain
+from celery_runtime import log_text
 
 
 @pytest.fixture(autouse=True)
 def installed() -> Iterator[None]:
     """Have records made as in a worker."""
     before = logging.getLogRecordFactory()
-    plain.install()
+    log_text.install()
     yield
     logging.setLogRecordFactory(before)
 
@@ -33,7 +33,7 @@ def test_a_record_that_is_made_of_another_is_the_same() -> None:
 def test_texts_of_celerys_records_are_one_line_each() -> None:
     assert made("celery.app.trace", "Task %s: %r", "one\ntwo\u2028", ["\n"]) == "Task one\\ntwo\\u2028: ['\\n']"
     assert made("celery.app.trace", "%(traceback)s", {"traceback": "one\ntwo"}) == "one\ntwo"
-    assert len(made("celery.worker.request", "%s", "x" * 10**6)) == plain.LONGEST
+    assert len(made("celery.worker.request", "%s", "x" * 10**6)) == log_text.LONGEST
     assert made("celery.worker.request", "nothing to say") == "nothing to say"
 
 

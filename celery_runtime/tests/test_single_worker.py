@@ -13,7 +13,7 @@ from typing import Any
 
 import jobs_client
 import pytest
-from celery_runtime import alone
+from celery_runtime import single_worker
 from celery_runtime.ledger import Ledger
 from conftest import wait_for
 
@@ -64,27 +64,27 @@ def test_somebody_else_keeps_no_worker_from_its_name(monkeypatch: Any) -> None:
     code = """if 1:
         import os, sys
         sys.path.insert(0, sys.argv[1])
-        from celery_runtime import alone
+        from celery_runtime import single_worker
         os.setgroups([]); os.setgid(65534); os.setuid(65534)
-        held = alone.take_name(sys.argv[2], "one@test")
+        held = single_worker.take_name(sys.argv[2], "one@test")
         print("held", flush=True)
         sys.stdin.read()
     """
-    files = str(Path(alone.__file__).parents[1])
+    files = str(Path(single_worker.__file__).parents[1])
     stranger = Popen([sys.executable, "-c", code, files, broker], stdin=PIPE, stdout=PIPE)
     assert stranger.stdout is not None
     assert stranger.stdout.readline() == b"held\n"
-    assert alone.take_name(broker, "one@test") is None
+    assert single_worker.take_name(broker, "one@test") is None
     stranger.communicate(b"")
-    held = alone.take_name(broker, "one@test")
+    held = single_worker.take_name(broker, "one@test")
     assert isinstance(held, socket.socket)
     with pytest.raises(BlockingIOError, match=str(os.getpid())):
-        alone.take_name(broker, "one@test")
-    assert alone.take_name(f"{broker}-another", "one@test")
+        single_worker.take_name(broker, "one@test")
+    assert single_worker.take_name(f"{broker}-another", "one@test")
     # Somebody who gives no answer.
-    monkeypatch.setattr(alone, "_answer", id)
-    assert alone.take_name(broker, "silent@test")
-    assert alone.take_name(broker, "silent@test") is None
+    monkeypatch.setattr(single_worker, "_answer", id)
+    assert single_worker.take_name(broker, "silent@test")
+    assert single_worker.take_name(broker, "silent@test") is None
 
 
 @pytest.mark.parametrize(

@@ -153,4 +153,4 @@ def _look(sender: Any = None, **_: Any) -> None:
 
 def install() -> None:
     """Look before the worker begins: Celery logs what a receiver of its signals raises, and goes on, but not over an exit."""
-    signals.worker_init.connect(_look, weak=False, dispatch_uid="celery_runtime.alone")
+    signals.worker_init.connect(_look, weak=False, dispatch_uid="celery_runtime.single_worker")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from kombu.transport import virtual
-from kombu.transport.redis import Channel
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
 from .entries import text
 from .envelope import Refused, check_outside, describe
-from .letters import as_text
+from .message_text import as_text
+from .stock import Channel
 
 
 def decoded(raw: bytes, tag: str) -> dict[str, Any]:

@@ -20,11 +20,12 @@ from testbench.podman import ROOT
 
 LOCKS = (
     "requirements.txt",
-    "celery_runtime/requirements-test.lock",
-    "roles/celery_runtime/files/runtime.lock",
+    *(f"celery_runtime/requirements-test-{version}.lock" for version in ("5.5", "5.6", "5.6-5.7", "5.7")),
+    *(f"roles/celery_runtime/files/runtime-{version}.lock" for version in ("5.5", "5.6", "5.7")),
     "roles/django_project/files/tools.lock",
     "sample_project/requirements.lock",
     "sample_project/requirements-dev.lock",
+    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/project/requirements.lock")),
 )
 # CVE-2023-36053 and many later ones.
 KNOWN_TO_BE_VULNERABLE = f"django==4.2.1 --hash=sha256:{'0' * 64}\n"

@@ -33,6 +33,13 @@ def say(text: str = "") -> None:
         print(text, flush=True)
 
 
+def write(output: bytes) -> None:
+    """Pass on at once what a command printed, whole even when several threads talk."""
+    with _print_lock:
+        sys.stdout.buffer.write(output)
+        sys.stdout.buffer.flush()
+
+
 def duration(seconds: float) -> str:
     """Return a time as a person reads it: 0.4 s, 12 s, 3 min 05 s."""
     if seconds < 10:
@@ -85,9 +92,14 @@ class Steps:
         finally:
             self.rows.append((title, time.monotonic() - started, well))
 
-    def table(self) -> str:
-        """Return the times as a table with a total."""
-        total = sum(seconds for _, seconds, _ in self.rows)
+    def table(self, total: float | None = None) -> str:
+        """Return the times as a table with a total.
+
+        Args:
+            total: how long all took, in seconds, where some ran at the same time; otherwise the sum.
+        """
+        if total is None:
+            total = sum(seconds for _, seconds, _ in self.rows)
         width = max([len(title) for title, _, _ in self.rows] + [5])
         lines = [f"  {verdict(well)}  {title:<{width}}  {duration(seconds):>12}" for title, seconds, well in self.rows]
         return "\n".join([*lines, f"          {'total':<{width}}  {duration(total):>12}"])

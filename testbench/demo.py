@@ -28,10 +28,11 @@ PATIENCE = 30
 
 @dataclass(frozen=True)
 class Plan:
-    """Which hosts the demo runs on."""
+    """Which hosts the demo runs on, and where site.yml keeps what it generates for them on this machine."""
 
     scope: str
     inventory: Path
+    secrets: Path
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -43,19 +44,19 @@ class Plan:
     @property
     def authority(self) -> Path:
         """Certificate of the authority that site.yml made for this environment."""
-        return self.inventory.parent.parent / ".secrets" / self.inventory.name / "ca" / "ca.pem"
+        return self.secrets / "ca" / "ca.pem"
 
     def secret(self, name: str) -> str:
         """Return a secret that site.yml generated for this environment."""
-        path = self.inventory.parent.parent / ".secrets" / self.inventory.name / name
+        path = self.secrets / name
         if not path.exists():
             raise Problem(f"There is no {inventory.shown(path)}; site.yml generates it.")
         return path.read_text().split()[0]
 
 
-def converge(plan: Plan) -> None:
-    """Run site.yml, its output as it comes."""
-    command = ["ansible-playbook", "-i", inventory.shown(plan.inventory), "site.yml"]
+def converge(folder: Path) -> None:
+    """Run site.yml for an inventory, its output as it comes."""
+    command = ["ansible-playbook", "-i", inventory.shown(folder), "site.yml"]
     say(paint(f"  $ {' '.join(command)}", "dim"))
     status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
     if status != 0:
@@ -211,6 +212,23 @@ def show_journal(remote: Remote) -> None:
         say(f"  it can't be read: {problem}")
 
 
+def ended(steps: Steps, problem: Problem | None, remote: Remote | None) -> int:
+    """Say how long each step took, and what went wrong; return the exit status.
+
+    Args:
+        steps: what was done.
+        problem: what went wrong.
+        remote: the host whose journal may say why, where there is one.
+    """
+    if problem and remote:
+        show_journal(remote)
+    say(paint("\nSteps", "bold"))
+    say(steps.table())
+    if problem:
+        print(paint(f"\nERROR: {problem}", "red"), file=sys.stderr)
+    return 1 if problem else 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo; on failure say what failed and show the end of the journal."""
     parser = argparse.ArgumentParser(prog="python -m testbench.demo", description=__doc__)
@@ -222,24 +240,18 @@ def main(arguments: list[str] | None = None) -> int:
         help="folder of the inventory (default: inventories/local)",
     )
     options = parser.parse_args(arguments)
-    plan = Plan(options.scope, options.inventory)
+    plan = Plan(options.scope, options.inventory, ROOT / ".secrets" / options.inventory.name)
     steps = Steps()
     remote = None
     problem = None
     try:
         remote = bring_up(plan, steps)
         with steps.step("Run site.yml"):
-            converge(plan)
+            converge(plan.inventory)
         follow(plan, remote, steps)
     except Problem as error:
         problem = error
-    if problem and remote:
-        show_journal(remote)
-    say(paint("\nSteps", "bold"))
-    say(steps.table())
-    if problem:
-        print(paint(f"\nERROR: {problem}", "red"), file=sys.stderr)
-    return 1 if problem else 0
+    return ended(steps, problem, remote)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from django_celery_results.models import TaskResult
 deadline = time.monotonic() + {patience}
 while True:
     rows = TaskResult.objects.filter(task_name={task!r}).order_by("-id")[:50]
-    row = next((row for row in rows if {word!r} in f"{{row.task_args}} {{row.task_kwargs}}"), None)
+    row = next((row for row in rows if {word!r} in f"{{row.task_id}} {{row.task_args}} {{row.task_kwargs}}"), None)
     if (row and row.status in ("SUCCESS", "FAILURE")) or time.monotonic() > deadline:
         break
     time.sleep(0.2)
@@ -69,14 +69,18 @@ class Remote:
             )
         return result.stdout
 
-    def stored_result(self, app: str, task: str, word: str, patience: int) -> dict[str, str] | None:
-        """Return the row of a finished task whose arguments contain the word; None when there is none."""
-        code = RESULT.format(patience=patience, task=task, word=word, mark=MARK)
-        printed = self.run(f"sudo {shlex.quote(f'{app}-manage')} shell -c {shlex.quote(code)}")
+    def manage(self, app: str, words: list[str]) -> str:
+        """Run a management command, and return what it printed after the mark."""
+        printed = self.run(f"sudo {shlex.quote(f'{app}-manage')} {shlex.join(words)}")
         answers = [line for line in printed.splitlines() if line.startswith(MARK)]
         if not answers:
-            raise Problem(f"{app}-manage shell gave no answer:\n{printed}")
-        found: dict[str, str] | None = json.loads(answers[-1].removeprefix(MARK))
+            raise Problem(f"{app}-manage {words[0]} gave no answer:\n{printed}")
+        return answers[-1].removeprefix(MARK)
+
+    def stored_result(self, app: str, task: str, word: str, patience: int) -> dict[str, str] | None:
+        """Return the row of a finished task whose number or arguments contain the word; None when there is none."""
+        code = RESULT.format(patience=patience, task=task, word=word, mark=MARK)
+        found: dict[str, str] | None = json.loads(self.manage(app, ["shell", "-c", code]))
         return found
 
     def units(self) -> list[Unit]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from testbench import hosts, inventory, seed
 from testbench.console import Problem, Steps, paint, say
-from testbench.demo import Plan, converge
+from testbench.demo import converge
 from testbench.faults import control, report
 from testbench.faults.catalogue import FAULTS
 from testbench.faults.engine import SPARE, Fault, announce, run
@@ -109,7 +109,7 @@ def bring_up(steps: Steps) -> Target:
         target = find()
         seed.prepare(inventory.read(INVENTORY, SCOPE), hosts.state_of(SCOPE))
     with steps.step("site.yml"):
-        converge(Plan(SCOPE, INVENTORY))
+        converge(INVENTORY)
     return target
 
 

@@ -18,6 +18,8 @@ HIGH = "celery-worker@high.service"
 REDIS = "redis-server.service"
 BEAT = "celery-beat.service"
 DATABASE = "postgresql@*"
+# Seconds for which a disk may be too busy to take Redis' log.
+LOG_PATIENCE = 30
 GONE = "/run/systemd/system/celery-worker@main.service.d/gone.conf"
 # The database's files on a disk of their own that a file of ballast can fill, beside which this much (MiB) is free at first.
 DISK = "/run/small-disk"
@@ -196,9 +198,22 @@ def ended_by_limit(row: Row, seen: Seen) -> list[str]:
 # --- Redis -----------------------------------------------------------------------------------------------------------------
 
 
+def await_log(target: Target) -> None:
+    """Wait until Redis holds back nothing that it has answered for.
+
+    Raises:
+        Problem: the disk is too busy for that, so the row would be about the disk.
+    """
+    if wait_for(target.log_is_written, LOG_PATIENCE) is None:
+        raise Problem(
+            f"Redis' log isn't written after {LOG_PATIENCE} s: the disk is too busy for what this row is about."
+        )
+
+
 def kill_redis(bench: Bench) -> list[Moment]:
     """Kill the broker while jobs wait in it."""
     bench.load.submit("queued", 12, queue="default", seconds=2.0)
+    await_log(bench.target)
     kill(bench.target, REDIS)
     return [bench.moment()]
 
@@ -341,6 +356,7 @@ def disk_was_full(_row: Row, seen: Seen) -> list[str]:
 def cut_power(bench: Bench) -> list[Moment]:
     """Cut the power, and boot."""
     bench.hold("high", "default")
+    await_log(bench.target)
     bench.target.power_off()
     moment = bench.moment()
     bench.target.power_on()

@@ -8,22 +8,41 @@ VENV := $(CURDIR)/.venv
 export PATH := $(VENV)/bin:$(PATH)
 # What make prints comes in order and at once, in a pipe and in CI too.
 export PYTHONUNBUFFERED := 1
+# Each task of Ansible's is a process that loads the plugins anew. Where bytecode may not be written it compiles them, too: an eighth of the
+# controller's time in a second run, by a profile. The bytecode stands apart, so that the clone stays clean.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/bytecode
 # uv trusts what this machine trusts, as pip does.
 export UV_SYSTEM_CERTS := 1
 # The project's own playbooks only; nothing of the user's.
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 unexport ANSIBLE_COLLECTIONS_PATH
 
-RUNTIME_PYTHON := $(CURDIR)/.cache/venv-runtime/bin/python
+# The minor versions of Celery that the runtime supports, the oldest first. CELERY names the one whose environment is meant; 5.6-5.7 is
+# Celery 5.6 with kombu 5.7.
+VERSIONS := 5.5 5.6 5.7
+NEWEST := $(lastword $(VERSIONS))
+CELERY ?= $(NEWEST)
+RUNTIME_ENVIRONMENT := $(CURDIR)/.cache/venv-runtime$(if $(filter $(NEWEST),$(CELERY)),,-$(CELERY))
+RUNTIME_PYTHON := $(RUNTIME_ENVIRONMENT)/bin/python
+# What decides whether a worker starts, and whether a task is lost, within the four minutes that each run of CI has for it. `make test-long`
+# runs all.
+RUNTIME_CORE := $(addprefix tests/test_,$(addsuffix .py,acl compatibility older_versions fetch settling redelivery record results))
 INVENTORY ?= inventories/local
 SCOPE ?= local
 # Locks hold for every supported Python, carry hashes, and name no package index.
 export UV_CUSTOM_COMPILE_COMMAND := make lock
 COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links
+# The examples run on Debian 13 alone.
+COMPILE_13 := $(subst 3.11,3.13,$(COMPILE))
+COMPILE_TEST := $(COMPILE) --all-extras --group celery_runtime/pyproject.toml:test celery_runtime/pyproject.toml
 LOCKS := requirements.txt sample_project/requirements.lock sample_project/requirements-dev.lock \
-	celery_runtime/requirements-test.lock roles/celery_runtime/files/runtime.lock roles/django_project/files/tools.lock \
-	molecule/faults/project/requirements.lock
+	$(foreach one,$(VERSIONS) 5.6-5.7,celery_runtime/requirements-test-$(one).lock) \
+	$(foreach one,$(VERSIONS),roles/celery_runtime/files/runtime-$(one).lock) roles/django_project/files/tools.lock \
+	molecule/faults/project/requirements.lock $(wildcard examples/*/project/requirements.lock)
+# A lock of uv's can't be without an index, so it names one that isn't there: a deployment has its own.
+PROJECT_LOCK := molecule/any_project/project/uv.lock
 
 .PHONY: help
 help: ## List the targets
@@ -40,6 +59,14 @@ demo: setup ## Bring up a host, run site.yml on it, register a user and show wha
 .PHONY: demo-down
 demo-down: ## Remove what the demo made: hosts, network, mail sink (images stay: make clean)
 	@if [ -x .venv/bin/python ]; then python -m testbench.hosts down; else echo "  nothing to remove"; fi
+
+.PHONY: example
+example: setup ## An application that nobody here wrote, from the index: host, site.yml, login, task, second run (E=weblate)
+	@python -m testbench.example $(E)
+
+.PHONY: example-down
+example-down: ## Remove what an example made: host and network (E=weblate)
+	@python -m testbench.hosts down --scope $(E)
 
 .PHONY: host
 host: setup ## Bring up the hosts of an inventory only (INVENTORY=… SCOPE=…)
@@ -80,8 +107,8 @@ sample-environment: setup
 # The runtime in place: its command of Celery's comes with it, and its code is that of the working tree.
 .PHONY: runtime-environment
 runtime-environment: setup
-	@test -x $(RUNTIME_PYTHON) || uv venv --quiet --python /usr/bin/python3 .cache/venv-runtime
-	@uv pip sync --quiet --python $(RUNTIME_PYTHON) --require-hashes celery_runtime/requirements-test.lock
+	@test -x $(RUNTIME_PYTHON) || uv venv --quiet --python /usr/bin/python3 $(RUNTIME_ENVIRONMENT)
+	@uv pip sync --quiet --python $(RUNTIME_PYTHON) --require-hashes celery_runtime/requirements-test-$(CELERY).lock
 	@uv pip install --quiet --offline --python $(RUNTIME_PYTHON) --no-deps --no-build-isolation --editable celery_runtime
 
 .PHONY: test-sample
@@ -89,8 +116,20 @@ test-sample: sample-environment ## The sample project's own tests, in an environ
 	@cd sample_project && ../.cache/venv-sample/bin/python -m pytest
 
 .PHONY: test-runtime
-test-runtime: runtime-environment ## The Celery runtime's tests: real workers and a real Redis, killed and frozen
+test-runtime: runtime-environment ## The Celery runtime's tests: real workers and a real Redis, killed and frozen (CELERY=5.5 or another)
 	@cd celery_runtime && $(RUNTIME_PYTHON) -m pytest -n 4
+
+.PHONY: test-runtime-core
+test-runtime-core: runtime-environment ## Those of them that decide whether a task is lost (CELERY=5.5 or another)
+	@cd celery_runtime && $(RUNTIME_PYTHON) -m pytest -n 4 $(RUNTIME_CORE)
+
+.PHONY: test-runtime-oldest
+test-runtime-oldest: ## The same with the oldest Celery that is supported
+	@$(MAKE) test-runtime-core CELERY=$(firstword $(VERSIONS))
+
+.PHONY: test-long
+test-long: ## All of the runtime's tests with each version of Celery; some 10 minutes each on two cores
+	@for one in $(VERSIONS) 5.6-5.7; do echo "  Celery $$one"; $(MAKE) test-runtime CELERY=$$one; done
 
 .PHONY: molecule
 molecule: setup ## One Molecule scenario from create to destroy (S=default)
@@ -110,19 +149,29 @@ bench: runtime-environment ## The runtime against stock kombu: tasks a second, C
 .PHONY: lock
 lock: setup ## Pin the newest versions that the ranges allow, with hashes: controller, roles, runtime, sample project
 	@$(COMPILE) --group test pyproject.toml -o requirements.txt
-	@$(COMPILE) --all-extras celery_runtime/pyproject.toml roles/celery_runtime/files/requirements.in -o roles/celery_runtime/files/runtime.lock
+	@for one in $(VERSIONS); do \
+		$(COMPILE) --all-extras celery_runtime/pyproject.toml roles/celery_runtime/files/requirements.in \
+			-c roles/celery_runtime/files/runtime-$$one.in -o roles/celery_runtime/files/runtime-$$one.lock; \
+	done
 	@$(COMPILE) roles/django_project/files/tools.in -o roles/django_project/files/tools.lock
 	@cd sample_project && $(COMPILE) pyproject.toml -o requirements.lock
 	@cd sample_project && $(COMPILE) --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
-	@$(COMPILE) --all-extras --group celery_runtime/pyproject.toml:test celery_runtime/pyproject.toml \
-		-c sample_project/requirements-dev.lock -o celery_runtime/requirements-test.lock
+	@$(COMPILE_TEST) -c sample_project/requirements-dev.lock -c roles/celery_runtime/files/runtime-$(NEWEST).in \
+		-o celery_runtime/requirements-test-$(NEWEST).lock
+	@for one in $(filter-out $(NEWEST),$(VERSIONS)); do \
+		$(COMPILE_TEST) -c roles/celery_runtime/files/runtime-$$one.in -o celery_runtime/requirements-test-$$one.lock; \
+	done
+	@$(COMPILE_TEST) -c celery_runtime/requirements-test-5.6-5.7.in -o celery_runtime/requirements-test-5.6-5.7.lock
 	@cd molecule/faults/project && $(COMPILE) requirements.in -c ../../../sample_project/requirements.lock -o requirements.lock
+	@for one in $(wildcard examples/*/project/requirements.in); do (cd "$$(dirname $$one)" && $(COMPILE_13) requirements.in -o requirements.lock); done
+	@rm -f $(PROJECT_LOCK) && uv lock --quiet --no-python-downloads --project $(dir $(PROJECT_LOCK))
+	@sed -i -E 's,registry = "[^"]*",registry = "https://index.invalid/simple",; s,url = "[^"]*/,url = "https://index.invalid/,' $(PROJECT_LOCK)
 	@if grep -nE '://|^-' $(LOCKS); then echo "A lock names an address." >&2; exit 1; fi
-	@echo "  $(words $(LOCKS)) locks written; make setup installs the controller's"
+	@echo "  $(words $(LOCKS) $(PROJECT_LOCK)) locks written; make setup installs the controller's"
 
 .PHONY: docs
-docs: setup ## Write the tables of the roles' README files anew from their argument specs
-	@python tools/role_docs.py
+docs: setup ## Write anew what follows from the roles' argument specs: defaults, tables of inputs
+	@python -m tools.role_docs
 
 .PHONY: release
 release: setup ## Name what is unreleased as a version, in all files that name it (VERSION=1.2.3); see CONTRIBUTING.md

@@ -23,12 +23,11 @@ SERVICE = {
 
 
 UNITS = (
-    "lookup('plainhost.stack.rendered_files', 'unit.j2', "
-    "systemd_unit_units | map('plainhost.stack.unit_file', __systemd_unit_defaults) | list)"
+    "lookup('plainhost.stack.rendered_files', 'unit.j2', systemd_unit_units | map('plainhost.stack.unit_file') | list)"
 )
 COMMANDS = (
     "lookup('plainhost.stack.rendered_files', 'operator_command.sh.j2', "
-    "systemd_unit_commands | map('plainhost.stack.command_file', systemd_unit_command_unit, __systemd_unit_defaults) | list)"
+    "systemd_unit_commands | map('plainhost.stack.command_file', systemd_unit_command_unit) | list)"
 )
 
 
@@ -95,6 +94,17 @@ def test_each_pool_of_the_plan_is_a_unit(role):
     assert (high["name"], main["name"]) == ("celery-worker@high.service", "celery-worker@main.service")
     assert "--concurrency=3" in main["exec_start"].split()
     assert main["directives"]["TimeoutStopSec"] > 1800
+
+
+@pytest.mark.parametrize(
+    ("own", "users", "accounts"),
+    [(True, ["shop_high", "shop_main"], ["shop_high", "shop_main"]), (False, ["shop", "shop"], ["shop"])],
+)
+def test_a_pool_has_an_account_of_its_own_unless_one_is_shared(role, own, users, accounts):
+    facts = {"processor_nproc": 4, "memtotal_mb": 65536}
+    worker = role("celery_worker", facts=facts, celery_worker_user="shop", celery_worker_account_per_pool=own)
+    assert [unit["user"] for unit in worker.evaluate("__celery_worker_units")] == users
+    assert worker.evaluate("__celery_worker_accounts") == accounts
 
 
 def worker(role, **variables):
@@ -245,9 +255,42 @@ def test_only_a_build_from_source_may_run_any_program(role):
         return next(word for word in words if word.startswith(f"--property={kind}=")).partition(f"{kind}=")[2].split()
 
     assert "/" not in paths(step(role, "install"), "ExecPaths")
-    words = step(role, "install", django_project_build_from_source=True)
-    assert "/" in paths(words, "ExecPaths")
-    assert set(paths(words, "NoExecPaths")) == {"/run", "-/run/lock"}
+    for asked in ({"django_project_build_from_source": True}, {"django_project_build": ["promise"]}):
+        words = step(role, "install", **asked)
+        assert "/" in paths(words, "ExecPaths")
+        assert set(paths(words, "NoExecPaths")) == {"/run", "-/run/lock"}
+        assert "/" not in paths(step(role, "check", **asked), "ExecPaths")
+
+
+@pytest.mark.parametrize(
+    ("variables", "options"),
+    [
+        ({}, ["--only-binary=:all:"]),
+        (
+            {"django_project_build": ["promise", "jsmin"]},
+            ["--only-binary=:all:", "--no-binary=promise", "--no-binary=jsmin"],
+        ),
+        ({"django_project_build_from_source": True}, []),
+        ({"django_project_build_from_source": True, "django_project_build": ["promise"]}, ["--no-binary=promise"]),
+    ],
+)
+def test_only_packages_that_are_named_are_built_from_source(role, variables, options):
+    project = role("django_project", django_project_require_hashes=False, **variables)
+    assert project.evaluate("__django_project_install_options") == [f"--option={option}" for option in options]
+
+
+def test_another_way_to_build_is_another_release(role):
+    def code(**variables):
+        digests = {"celery_runtime_source": {"digest": "r"}, "__django_project_folder": {"digest": "s"}}
+        return role("django_project", **digests, **variables).evaluate("__django_project_code_id")
+
+    ways = (
+        {},
+        {"django_project_build": ["a"]},
+        {"django_project_build_packages": ["gcc"]},
+        {"django_project_build_from_source": True},
+    )
+    assert len({code(**way) for way in ways}) == len(ways)
 
 
 def test_the_plan_says_what_runs(role):

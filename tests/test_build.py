@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import build
+import compilers
 import pytest
 
 
@@ -46,7 +47,7 @@ def test_behind_a_proxy_only_that_must_be_found() -> None:
 
 
 def test_with_wheels_alone_nothing_is_reached() -> None:
-    assert build.index_hosts({"UV_NO_INDEX": "1", "HTTPS_PROXY": "http://proxy.example.com"}) == ([], [])
+    assert build.index_hosts({"UV_OFFLINE": "1", "HTTPS_PROXY": "http://proxy.example.com"}) == ([], [])
 
 
 def test_a_step_finds_names_in_a_file_and_reaches_their_addresses(
@@ -84,3 +85,25 @@ def test_only_indexes_and_proxies_come_from_the_host(tmp_path: Path) -> None:
         "UV_DEFAULT_INDEX": "https://u:p w@index.example.com/simple",
         "UV_NO_CONFIG": "1",
     }
+
+
+def test_a_library_that_goes_with_the_compilers_is_named_where_something_was_built_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / "lib/python3.13/site-packages"
+    folder.mkdir(parents=True)
+    # As the loader finds it, https://refspecs.linuxfoundation.org/elf/gabi4+/ch5.dynamic.html: a name between zeros.
+    (folder / "_psycopg.cpython-313-x86_64-linux-gnu.so").write_bytes(b"\x7fELF...\0libpq.so.5\0libc.so.6\0")
+    (folder / "plain.so").write_bytes(b"\x7fELF...\0libc.so.6\0")
+    libraries = {"libpq5": ["libpq.so.5", "libpq.so.5.17"], "libisl23": ["libisl.so.23"]}
+    assert compilers.needed(tmp_path, libraries) == {"libpq5": "_psycopg.cpython-313-x86_64-linux-gnu.so"}
+    assert compilers.needed(tmp_path, {}) == {}
+
+
+def test_an_interpreter_that_others_may_write_to_or_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    python = tmp_path / "python3"
+    assert build.interpreter_fault(python) == "is not on this host"
+    python.touch()
+    python.chmod(0o777)
+    assert build.interpreter_fault(python) == "doesn't belong to root alone"
+    # Through a link, whoever owns that.
+    (tmp_path / "link").symlink_to("/usr/bin/python3")
+    assert build.interpreter_fault(tmp_path / "link") == ""

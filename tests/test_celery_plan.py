@@ -100,6 +100,21 @@ def test_outgoing_network_and_programs_are_said_by_the_pool() -> None:
     assert (closed["egress"], closed["exec_paths"]) == ([], ["/usr/bin/ffmpeg"])
 
 
+@pytest.mark.parametrize(
+    ("queues", "pools"),
+    [
+        (["high", "default", "low"], TWO),
+        (["celery"], [{"name": "main", "queues": ["celery"], "weight": 2}]),
+        (["high"], [{"name": "high", "queues": ["high"], "weight": 1}]),
+    ],
+)
+def test_who_names_no_pools_gets_some_for_every_queue(queues: list[str], pools: list[dict[str, Any]]) -> None:
+    facts = {"cpus": 4, "cpu_quota": 0, "memory_mib": PLENTY}
+    planned = celery_plan([], facts, queues, DEFAULTS)
+    assert planned == celery_plan(pools, facts, queues, DEFAULTS)
+    assert planned["errors"] == []
+
+
 @pytest.mark.parametrize(("prefetch", "expected"), [(1, 1800), (4, 7200)])
 def test_what_is_fetched_ahead_waits_for_those_before_it(prefetch: int, expected: int) -> None:
     assert plan(ONE, prefetch_multiplier=prefetch)["pools"][0]["longest_run"] == expected
@@ -108,7 +123,7 @@ def test_what_is_fetched_ahead_waits_for_those_before_it(prefetch: int, expected
 @pytest.mark.parametrize(
     ("pools", "words"),
     [
-        ([], ["celery_worker_pools is empty"]),
+        ("high", ["celery_worker_pools is no list"]),
         ([{"name": "a", "queues": []}], ["queues is empty", "celery_worker_pools[0]"]),
         ([{"name": "a"}], ["queues is empty"]),
         ([{"name": "a", "queues": ["nope"]}], ["'nope' is not declared", "stack_queues"]),
@@ -118,6 +133,14 @@ def test_what_is_fetched_ahead_waits_for_those_before_it(prefetch: int, expected
         ([{"name": "a", "queues": ["low"], "weight": 0}], ["weight is 0"]),
         ([{"name": "a", "queues": ["low"], "concurrency": 1.5}], ["whole number"]),
         ([{"name": "a", "queues": ["low"], "concurency": 1}], ["unknown key 'concurency'", "concurrency"]),
+        (
+            [{"name": "a", "queues": ["low"], "pool": "threads"}],
+            ["pool is 'threads'", "celery_worker_pools[0]", "prefork"],
+        ),
+        (
+            [{"name": "a", "queues": ["low"], "egress": ["10.0.0.0/8", "api.example.com"]}],
+            ["egress has 'api.example.com'", "Use the address, or any", "celery_worker_pools[0]"],
+        ),
         ([{"name": "a", "queues": ["low"], "soft_time_limit": 2000}], ["soft_time_limit (2000)", "time_limit (1800)"]),
     ],
 )

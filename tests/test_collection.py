@@ -434,11 +434,11 @@ def test_the_authoritys_key_is_not_committed_by_accident(team: Team) -> None:
     # Nobody has told git of the folder.
     subprocess.run(["git", "init", "--quiet", str(team.folder)], check=True)
     folder = team.folder / ".secrets" / "ca"
-    role = {"name": f"{PREFIX}certificates", "tasks_from": "authority", "rolespec_validate": False}
+    role = {"name": f"{PREFIX}certificates", "tasks_from": "ca", "rolespec_validate": False}
     play = {
         "hosts": "all",
         "gather_facts": False,
-        "vars": {"certificates_authority_dir": str(folder)},
+        "vars": {"certificates_ca_dir": str(folder)},
         "tasks": [{"ansible.builtin.import_role": role}],
     }
     (team.folder / "authority.yml").write_text(yaml.safe_dump([play]))

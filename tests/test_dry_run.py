@@ -14,12 +14,15 @@ from tools.tables import dry_run
 
 ORDER = [
     "preflight",
+    "record",
     "certificates",
     "redis",
+    "cache",
     "postgresql",
     "django_project",
     "celery_worker",
     "celery_beat",
+    "django_processes",
     "flower",
     "django_web",
     "nginx",

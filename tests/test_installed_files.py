@@ -32,13 +32,9 @@ def test_keys_of_given_certificates_are_apart_from_what_may_be_shown() -> None:
 
 
 def test_each_file_is_rendered_with_its_own_variables(role: Callable[..., Role]) -> None:
-    units = [
-        {"dest": f"/{name}", "mode": "0600", "vars": {"__unit": {"name": f"{name}.target"}}} for name in ("a", "b")
-    ]
-    wanted = [unit["vars"]["__unit"] for unit in units]
-    defaults = "__systemd_unit_defaults | combine({'description': 'x {{ y }}'})"
+    wanted = [{"name": f"{name}.target", "description": "x {{ y }}"} for name in ("a", "b")]
     found = role("systemd_unit", systemd_unit_units=wanted).evaluate(
-        f"lookup('plainhost.stack.rendered_files', 'unit.j2', systemd_unit_units | map('plainhost.stack.unit_file', {defaults}) | list)"
+        "lookup('plainhost.stack.rendered_files', 'unit.j2', systemd_unit_units | map('plainhost.stack.unit_file') | list)"
     )
     assert [file["dest"] for file in found] == ["/etc/systemd/system/a.target", "/etc/systemd/system/b.target"]
     # What is rendered is text, and isn't taken for a template again.

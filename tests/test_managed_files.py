@@ -258,3 +258,25 @@ def test_a_sensitive_file_is_spared_by_purge(files: Any, tmp_path: Path) -> None
         purge=[{"directory": str(tmp_path), "patterns": ["*"]}],
     )
     assert names_in(tmp_path) == ["wanted"]
+
+
+def test_what_is_removed_first_is_made_anew_though_it_is_the_same(files: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "release"
+    wanted = {
+        "absent": [str(folder)],
+        "directories": [{"path": str(folder)}],
+        "files": [{"dest": str(folder / "a"), "content": "a\n"}],
+        "links": [{"path": str(folder / "b"), "target": "a"}],
+    }
+    files(**wanted)
+    (folder / "half").touch()
+    checked = files(check=True, **wanted)
+    assert names_in(folder) == ["a", "b", "half"]
+    result = files(**wanted)
+    assert names_in(folder) == ["a", "b"]
+    assert (
+        result["changed_paths"]
+        == checked["changed_paths"]
+        == [str(path) for path in (folder, folder / "a", folder / "b")]
+    )
+    assert "+a" in prepared(checked)

@@ -1,4 +1,4 @@
-"""The front's configuration, rendered without a host, and what is refused of its inputs."""
+"""The front's configuration, rendered without a host."""
 
 from __future__ import annotations
 
@@ -96,6 +96,13 @@ def test_who_names_nobody_in_the_handshake_is_let_in_only_where_people_ask_for_a
     assert conf(front(nginx_flower_hosts=hosts)).count("ssl_reject_handshake on;") == rejected
 
 
+def test_flower_is_where_it_was_told_to_be(front: Callable[..., Role]) -> None:
+    text = conf(front(nginx_flower_prefix="view"))
+    # The name of what stands behind it is no path.
+    assert "/flower" not in text.replace("http://flower", "")
+    assert text.replace("/view", "/flower") == conf(front())
+
+
 def test_flowers_open_pages_stay_on_loopback(front: Callable[..., Role]) -> None:
     text = conf(front())
     for block in servers(text):
@@ -135,9 +142,18 @@ def test_each_limit_has_a_zone_and_is_used(front: Callable[..., Role]) -> None:
 
 
 def test_headers_can_be_left_to_the_project(front: Callable[..., Role]) -> None:
-    text = conf(front(nginx_content_security_policy="", nginx_hsts_seconds=0))
+    text = conf(front(nginx_content_security_policy="", nginx_hsts_seconds=0, nginx_hsts_of_project=False))
     assert "Content-Security-Policy" not in text
     assert "max-age" not in text
+
+
+def test_the_projects_word_on_https_holds_and_an_hour_where_it_has_none(front: Callable[..., Role]) -> None:
+    text = conf(front())
+    assert "default $upstream_http_strict_transport_security;" in text
+    assert '"" "max-age=3600";' in text
+    text = conf(front(nginx_hsts_seconds=60, nginx_hsts_of_project=False))
+    assert "$upstream_http_strict" not in text
+    assert '"~^https " "max-age=60";' in text
 
 
 @pytest.mark.parametrize(("release", "words"), [("12", "ssl http2"), ("13", "http2 on;")])
@@ -153,51 +169,109 @@ def test_an_authority_is_asked_for_names_that_dns_knows(front: Callable[..., Rol
     assert role.evaluate("__nginx_service_unit")["credentials"]["front.key"] == "/etc/letsencrypt/front/front.key"
 
 
-def faults(role: Role) -> list[str]:
-    return role.evaluate("__nginx_rules | rejectattr('ok') | map(attribute='fix') | list")
+FILES: dict[str, Any] = {
+    "nginx_static_path": "/static/",
+    "nginx_static_folder": "/opt/shop/current/static",
+    "nginx_static_earlier_folder": "/opt/shop/previous/static",
+    "nginx_media_path": "/media/",
+    "nginx_media_internal_path": "/_media/",
+    "nginx_media_folder": "/var/lib/shop/media",
+}
 
 
-def test_good_inputs_are_let_through(front: Callable[..., Role]) -> None:
-    assert faults(front()) == []
-    assert faults(front(nginx_site_hosts=["[2001:db8::1]", "localhost"], nginx_flower_socket="")) == []
+def test_files_are_the_site_s_alone(front: Callable[..., Role]) -> None:
+    text = conf(front(**FILES))
+    (_, flower) = named(text, "192.0.2.10")
+    assert "/static/ {" not in flower.replace("/flower/static/", "")
+    assert "media" not in flower
+    without = front(**FILES, nginx_site_socket="")
+    assert "plainhost-front" not in conf(without)
+    assert "brotli" not in conf(without)
+    assert without.evaluate("__nginx_packages") == ["nginx"]
+    assert "BindReadOnlyPaths" not in without.evaluate("__nginx_service_unit.directives")
 
 
-@pytest.mark.parametrize(
-    ("variables", "words"),
-    [
-        pytest.param(
-            {"nginx_site_socket": "127.0.0.1:8000"}, "must be paths of unix sockets", id="a TCP port behind it"
-        ),
-        pytest.param({"nginx_site_hosts": ["*"]}, "stack_web_hosts (or stack_flower_hosts) has *", id="any name"),
-        pytest.param(
-            {"nginx_site_hosts": ["a.example; return 200"]}, "has a.example; return 200", id="more than a name"
-        ),
-        pytest.param({"nginx_site_hosts": []}, "is empty", id="no name"),
-        pytest.param({"nginx_certificate_key": ""}, "nginx_certificate_key ('')", id="no key"),
-        pytest.param({"nginx_acme": {"email": "ops", "directory": "https://a.example"}}, "set email", id="no address"),
-        pytest.param(
-            {"nginx_acme": {"email": "o@a.example", "directory": "http://a.example"}}, "https:// URL", id="plain ACME"
-        ),
-        pytest.param(
-            {
-                "nginx_acme": {"email": "o@a.example", "directory": "https://a.example"},
-                "nginx_site_hosts": ["localhost"],
-            },
-            "no name that an authority could ask for",
-            id="no name in DNS",
-        ),
-        pytest.param({"nginx_max_body_mib": 0}, "nginx_max_body_mib: set a number of at least 1", id="no body"),
-        pytest.param({"nginx_content_security_policy": 'a"; b'}, "double quote", id="a quote in a header"),
-        pytest.param({"nginx_referrer_policy": "a\nb"}, "line break", id="a line break in a header"),
-        pytest.param(
-            {"nginx_rate_limits": [{"path": "register", "per_minute": 1, "burst": 1}]}, "begins with /", id="no path"
-        ),
-        pytest.param(
-            {"nginx_rate_limits": [{"path": "/", "per_minute": 0, "burst": 1}]},
-            "per_minute is at least 1",
-            id="no rate",
-        ),
-    ],
-)
-def test_bad_inputs_are_refused(front: Callable[..., Role], variables: dict[str, Any], words: str) -> None:
-    assert words in "; ".join(faults(front(**variables)))
+def test_uploads_are_seen_at_a_place_where_nothing_runs(front: Callable[..., Role]) -> None:
+    directives = front(**FILES).evaluate("__nginx_service_unit.directives")
+    source, place = directives["BindReadOnlyPaths"].split(":")
+    assert source == "/var/lib/shop/media"
+    assert directives["NoExecPaths"] == place
+    assert f"root {place};" in conf(front(**FILES))
+
+
+@pytest.mark.parametrize(("path", "ignored"), [("", True), ("/_media/", False)])
+def test_the_application_leads_to_uploads_only_where_it_may_and_flower_never(
+    front: Callable[..., Role], path: str, ignored: bool
+) -> None:
+    text = conf(front(**FILES | {"nginx_media_internal_path": path}))
+    for block in re.findall(r"location [^{]*\{([^{}]*proxy_pass[^{}]*)\}", text):
+        expected = ignored or "http://flower" in block
+        assert ("proxy_ignore_headers X-Accel-Redirect;" in block) is expected
+    assert ("internal;" in text) is not ignored
+
+
+def test_no_type_that_a_browser_is_shown_can_hold_a_script(front: Callable[..., Role]) -> None:
+    types = front(**FILES).evaluate("__nginx_media_types")
+    assert {name.split("/")[0] for name in types} == {"image", "audio", "video", "text"}
+    assert [name for name in types if name.startswith("text/") or "xml" in name] == ["text/plain"]
+
+
+# --- A further application on the host ---
+FURTHER: dict[str, Any] = {
+    "nginx_application": "blog",
+    "nginx_flower_local_port": 0,
+    "nginx_flower_hosts": [],
+    "nginx_site_hosts": ["blog.example.com"],
+    "nginx_rate_limits": [{"path": "/login/", "per_minute": 10, "burst": 5}],
+    "nginx_websocket_paths": ["/ws/"],
+    "nginx_static_path": "/static/",
+    "nginx_static_folder": "/opt/blog/current/static",
+    "nginx_media_path": "/media/",
+    "nginx_media_folder": "/var/lib/blog/media",
+}
+
+
+def further(role: Role) -> str:
+    return role.render("etc/nginx/applications/application.conf.j2")
+
+
+def test_the_names_of_a_further_application_s_configuration_are_its_own(front: Callable[..., Role]) -> None:
+    first, second = conf(front(**FURTHER | {"nginx_application": ""})), further(front(**FURTHER))
+    made = re.compile(
+        r"^ *(?:map (?:\"[^\"]*\"|\S+) (\$\w+) \{|upstream (\w+)|limit_\w+_zone \S+ zone=(\w+):)", re.MULTILINE
+    )
+    names = [{name for found in made.findall(text) for name in found if name} for text in (first, second)]
+    assert names[0] & names[1] == set()
+    # Each that it asks for is one that it makes, or the front makes for all.
+    asked = set(re.findall(r"(?:zone=|http://)(\w+)", second)) | set(re.findall(r"(\$\w+_blog(?:_\d)?)\b", second))
+    assert asked - names[1] == set()
+    assert "default_server" not in second
+
+
+def test_a_further_application_says_in_its_servers_what_the_first_one_says_for_all(front: Callable[..., Role]) -> None:
+    text = further(front(**FURTHER))
+    _, site = named(text, "blog.example.com")
+    for words in (
+        "client_max_body_size",
+        "limit_conn connections_blog",
+        "add_header Strict-Transport-Security $said_hsts_blog",
+        "proxy_set_header X-Forwarded-For $remote_addr",
+        "proxy_set_header Upgrade $upgrade_asked_blog",
+        "ssl_certificate /run/credentials/nginx.service/blog.pem",
+        "include /etc/nginx/mime.types",
+    ):
+        assert words in site
+    # Before the servers stands nothing that would hold for another's.
+    before = text.split("    server {")[0]
+    assert not re.search(r"^    (proxy_|add_header|client_|limit_conn |ssl_)", before, re.MULTILINE)
+
+
+def test_a_further_application_gives_the_front_its_certificate_and_its_uploads(front: Callable[..., Role]) -> None:
+    text = front(**FURTHER).render("etc/systemd/system/nginx.service.d/application.conf.j2")
+    assert "LoadCredential=blog.key:/etc/shop/tls/front.key" in text
+    assert "BindReadOnlyPaths=/var/lib/blog/media:/var/lib/plainhost-front/media-blog" in text
+    assert "root /var/lib/plainhost-front/media-blog;" in further(front(**FURTHER))
+
+
+def test_its_own_inputs_are_good(front: Callable[..., Role]) -> None:
+    assert front(**FURTHER).evaluate("__nginx_faults") == []

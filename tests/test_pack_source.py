@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from pack_source import digest, listed, pack, strays
+from pack_source import digest, digest_of_texts, listed, outside, pack, pack_texts, strays
 
 
 def project(folder: Path) -> Path:
@@ -83,3 +83,18 @@ def test_a_link_that_stays_inside_is_packed(tmp_path: Path, target: str) -> None
     src = project(tmp_path / "src")
     (src / "app/link").symlink_to(target)
     assert strays(src, listed(src, [])) == []
+
+
+def test_texts_are_packed_as_a_folder_with_them_is(tmp_path: Path) -> None:
+    folder, files = project(tmp_path / "folder"), {"manage.py": "print()\n", "app/models.py": "x = 1\n"}
+    assert digest_of_texts(files) == digest(folder, sorted(files))
+    pack(folder, sorted(files), tmp_path / "one.tar.gz")
+    pack_texts(files, tmp_path / "two.tar.gz")
+    assert (tmp_path / "one.tar.gz").read_bytes() == (tmp_path / "two.tar.gz").read_bytes()
+    assert digest_of_texts(files | {"manage.py": "print(1)\n"}) != digest_of_texts(files)
+
+
+def test_a_text_s_path_stays_below_the_folder() -> None:
+    assert outside(["a.ini", "a/b.ini", ".env"]) == []
+    wrong = ["", ".", "/a", "../a", "a/../b", "a//b", "./a", "a/"]
+    assert outside(wrong) == wrong

@@ -19,8 +19,18 @@ def test_peers_are_named_once_and_sockets_need_no_network(peers: list[str], reac
     assert connections.network_peers(peers) == reached
 
 
-@pytest.mark.parametrize("address", ["", "localhost", "192.0.2.11", "2001:db8::1", "::1", "/run/postgresql"])
-def test_an_address_is_no_name(address: str) -> None:
+def test_a_name_is_no_peer_and_what_is_allowed_besides_is_added() -> None:
+    assert connections.network_peers(["db.example.com", "192.0.2.11"], ["198.51.100.0/24", "192.0.2.11"]) == [
+        "192.0.2.11",
+        "198.51.100.0/24",
+    ]
+    assert connections.network_peers(["192.0.2.11"], ["198.51.100.0/24", "any"]) == ["any"]
+
+
+@pytest.mark.parametrize(
+    "address", ["", "localhost", "192.0.2.11", "2001:db8::1", "10.0.0.0/8", "any", "/run/postgresql"]
+)
+def test_an_address_or_a_network_is_no_name(address: str) -> None:
     assert connections.named_peers([address]) == []
 
 

@@ -118,6 +118,23 @@ def test_check_mode_of_a_release_that_is_not_there_yet_says_nothing(run_module: 
     assert nowhere["changed"] is False
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_an_interpreter_stays_as_long_as_a_release_that_was_made_with_it(
+    run_module: Any, host: Any, tmp_path: Path, check: bool
+) -> None:
+    interpreters = tmp_path / "python"
+    for age, (name, python) in enumerate([("now", "b"), ("before", "a"), ("old", "z"), ("older", "b")]):
+        release = host(name, age, name)
+        (release / "venv").mkdir()
+        (release / "venv/pyvenv.cfg").write_text(f"home = {interpreters}/{python}/bin\nversion_info = 3.12.9\n")
+    for python in ("a", "b", "z", "never"):
+        (interpreters / python / "bin").mkdir(parents=True)
+    arguments = {"folder": str(tmp_path / "releases"), "current": str(tmp_path / "releases/now"), "keep": 2}
+    result = run_module("pruned_releases", arguments | {"interpreters": str(interpreters)}, check=check)
+    assert (result["removed"], result["removed_interpreters"]) == (["old", "older"], ["never", "z"])
+    assert names_in(interpreters) == (["a", "b", "never", "z"] if check else ["a", "b"])
+
+
 def test_links_and_files_are_no_releases(run_module: Any, host: Any, tmp_path: Path) -> None:
     current = host("a", 1, "a")
     (tmp_path / "elsewhere").mkdir()
@@ -159,6 +176,9 @@ def test_settings_make_another_release_of_the_same_code(role: Callable[..., Role
         {"django_project_requirements": ["other.lock"]},
         {"django_project_require_hashes": False},
         {"django_project_python": "/usr/bin/python3.13"},
+        {"django_project_extras": ["postgres"]},
+        {"django_project_package": "shop==1"},
+        {"django_project_files": {"a.ini": "x"}, "__django_project_beside": {"digest": "4" * 64}},
     ):
         assert ids(**changes)[0] != release
         assert ids(**changes)[1] != code

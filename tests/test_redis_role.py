@@ -55,6 +55,13 @@ def test_what_a_broker_must_have(role: Callable[..., Role]) -> None:
     assert (written["port"], written["unixsocket"]) == ("0", "/run/redis/redis-server.sock")
 
 
+def test_a_cache_may_evict_and_has_no_log(role: Callable[..., Role], tmp_path: Path) -> None:
+    cache = role("redis", redis_purpose="cache", redis_maxmemory_policy="allkeys-lru")
+    written = settings(cache.render(CONF))
+    assert (written["maxmemory-policy"], written["appendonly"]) == ("allkeys-lru", "no")
+    assert validate(cache, tmp_path) == (0, "")
+
+
 def test_addresses_open_a_port(role: Callable[..., Role]) -> None:
     written = settings(role("redis", redis_bind=["192.0.2.1"], redis_client_networks=["192.0.2.0/24"]).render(CONF))
     assert (written["bind"], written["port"]) == ("192.0.2.1", "6379")
@@ -98,7 +105,7 @@ def test_a_redis_that_is_too_old_is_refused_with_its_version(
 def validate(redis: Role, staging: Path) -> tuple[int, str]:
     """Run the part of the role's own validation that asks redis-server."""
     assert shutil.which("redis-server"), "install redis-server or redis-tools, or run `make setup`"
-    path = staging / "etc" / "redis" / "redis.conf"
+    path = staging / redis.evaluate("__redis_conf_path").removeprefix("/")
     path.parent.mkdir(parents=True)
     path.write_text(redis.render(CONF))
     command, found, _ = redis.evaluate("__redis_validate").partition("SYSTEMD_UNIT_PATH")
@@ -122,7 +129,11 @@ def test_the_unit_has_a_file_for_each_connection_and_admits_its_clients_only(rol
     redis = role("redis", redis_maxclients="5000", redis_bind=["10.0.0.1"], redis_client_networks=["10.0.0.0/24"])
     text = redis.render(DROPIN).splitlines()
     assert "LimitNOFILE=5064" in text
-    assert text[text.index("IPAddressDeny=any") + 1] == "IPAddressAllow=localhost 10.0.0.0/24"
+    assert [line for line in text if line.startswith("IPAddress")][-3:] == [
+        "IPAddressDeny=any",
+        "IPAddressAllow=localhost",
+        "IPAddressAllow=10.0.0.0/24",
+    ]
     assert "PrivateNetwork=yes" not in text
 
 
@@ -130,3 +141,46 @@ def test_a_server_behind_a_socket_has_no_network(role: Callable[..., Role]) -> N
     text = role("redis", redis_unix_socket_group="shop").render(DROPIN).splitlines()
     assert {"PrivateNetwork=yes", "RestrictAddressFamilies=AF_UNIX"} <= set(text)
     assert "ExecStartPost=+/bin/chgrp shop /run/redis /run/redis/redis-server.sock" in text
+
+
+FURTHER = {"redis_instance": "cache", "redis_purpose": "cache", "redis_save": []}
+
+
+def unit(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def test_a_further_server_shares_nothing_with_the_distribution_s(role: Callable[..., Role], tmp_path: Path) -> None:
+    first, further = role("redis"), role("redis", **FURTHER)
+    for name in ("conf_path", "access_path", "certificate_path", "key_path", "unit", "unit_path", "user", "data"):
+        assert first.evaluate(f"__redis_{name}") != further.evaluate(f"__redis_{name}"), name
+    for name in ("guard_path", "guard_unit", "guard_unit_path"):
+        assert first.evaluate(f"__redis_{name}") != further.evaluate(f"__redis_{name}"), name
+    written = settings(further.render(CONF))
+    assert (written["unixsocket"], written["dir"]) == ("/run/redis-cache/redis-server.sock", "/var/lib/redis-cache")
+    assert (written["save"], written["appendonly"]) == ('""', "no")
+    assert validate(further, tmp_path) == (0, "")
+
+
+def test_a_further_server_has_a_whole_unit_and_an_account_of_its_own(role: Callable[..., Role]) -> None:
+    lines = unit(role("redis", **FURTHER).render(DROPIN))
+    assert {
+        "Type=notify",
+        "ExecStart=/usr/bin/redis-server /etc/redis-cache/redis.conf --supervised systemd --daemonize no",
+        "User=redis-cache",
+        "Group=redis-cache",
+        "RuntimeDirectory=redis-cache",
+        "StateDirectory=redis-cache",
+        "ReadWritePaths=/var/lib/redis-cache /run/redis-cache",
+        "WantedBy=multi-user.target",
+    } <= set(lines)
+    # There is nothing of the distribution's to take back.
+    assert "ReadWritePaths=" not in lines
+
+
+def test_the_distribution_s_server_keeps_the_unit_that_comes_with_it(role: Callable[..., Role]) -> None:
+    lines = unit(role("redis").render(DROPIN))
+    assert [line for line in lines if line.startswith(("ExecStart=", "User=", "[Install]", "Type="))] == []
+    assert role("redis").evaluate("__redis_unit_path") == (
+        "/etc/systemd/system/redis-server.service.d/50-plainhost.conf"
+    )

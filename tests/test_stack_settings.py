@@ -20,6 +20,11 @@ def test_the_runtime_gets_numbers(role: Roles) -> None:
     assert "transport" in runtime["parts"]
 
 
+def test_who_may_ask_workers_and_not_order_them_is_known_to_the_runtime(role: Roles) -> None:
+    stack = role("stack", stack_broker_rights={"web": ["inspect", "read"], "beat": ["control"]})
+    assert stack.evaluate("stack_runtime")["inspectors"] == ["web"]
+
+
 def test_secrets_lie_with_the_inventory(role: Roles, tmp_path: Path) -> None:
     inventory = tmp_path / "team" / "inventory"
     inventory.mkdir(parents=True)
@@ -31,6 +36,27 @@ def test_secrets_of_an_earlier_version_are_found_where_they_are(role: Roles, tmp
     inventory.mkdir(parents=True)
     earlier.mkdir(parents=True)
     assert Path(role("stack", inventory_dir=str(inventory)).evaluate("stack_secrets_dir")).resolve() == earlier
+
+
+SERVICE_ACCOUNTS = "[stack_worker_user, stack_web_user, stack_process_user]"
+
+
+def test_a_shared_account_is_that_of_all_but_beat_and_flower(role: Roles) -> None:
+    stack = role("stack", stack_shared_account="shop")
+    assert stack.evaluate(SERVICE_ACCOUNTS) == ["shop"] * 3
+    assert stack.evaluate("[stack_beat_user, stack_flower_user]") == ["celery-beat", "celery-flower"]
+    assert role("stack").evaluate(SERVICE_ACCOUNTS) == ["celery", "django-web", "django"]
+    names = [account["name"] for account in stack.evaluate("stack_accounts")]
+    assert names == ["shop", "celery-beat", "celery-flower"]
+    assert len(role("stack").evaluate("stack_accounts")) == 4
+
+
+@pytest.mark.parametrize("name", ["root", "celery-beat", "shop-build", "Shop"])
+def test_an_account_that_others_have_is_shared_with_nobody(role: Roles, name: str) -> None:
+    apart = {"preflight_app": "shop", "preflight_accounts_apart": ["celery-beat", "celery-flower", "www-data"]}
+    (fault,) = role("preflight", preflight_shared_account=name, **apart).evaluate("__preflight_faults")
+    assert f"stack_shared_account is '{name}'" in fault
+    assert role("preflight", preflight_shared_account="shop", **apart).evaluate("__preflight_faults") == []
 
 
 SECRETS = {"stack_secret_key": "k" * 50, "stack_broker_seed": "s" * 40, "stack_database_password": "d" * 20}
@@ -62,10 +88,19 @@ def test_a_service_gets_the_credentials_of_its_job(role: Roles) -> None:
     assert len({values[name] for name in ("secret_key", "secret_key_beat", "secret_key_flower")}) == 3
 
 
-def test_stock_celery_is_what_the_parts_lie_over(role: Roles) -> None:
-    settings = role("stack").evaluate("stack_celery_settings")
-    assert settings["result_backend"] == "django-db"
-    assert settings["beat_scheduler"] == "django_celery_beat.schedulers:DatabaseScheduler"
+CHOICES = {"result_backend", "beat_scheduler", "task_time_limit", "task_soft_time_limit", "accept_content"}
+
+
+def test_what_a_project_may_choose_is_a_default_until_the_inventory_says_it(role: Roles) -> None:
+    stack = role("stack")
+    defaults, laid = stack.evaluate("stack_celery_defaults"), stack.evaluate("stack_celery_settings")
+    assert set(defaults) >= CHOICES
+    assert not CHOICES & set(laid)
+    assert (defaults["result_backend"], defaults["task_time_limit"]) == ("django-db", 1800)
+    stack = role("stack", stack_time_limit=600, stack_celery_settings_extra={"result_backend": "shop.results:Backend"})
+    defaults, laid = stack.evaluate("stack_celery_defaults"), stack.evaluate("stack_celery_settings")
+    assert (laid["task_time_limit"], laid["result_backend"]) == (600, "shop.results:Backend")
+    assert set(defaults) & CHOICES == CHOICES - {"task_time_limit", "result_backend"}
 
 
 @pytest.mark.parametrize("engine", ["django.db.backends.postgresql", "django.contrib.gis.db.backends.postgis"])
@@ -73,10 +108,24 @@ def test_a_database_that_is_gone_is_noticed(role: Roles, engine: str) -> None:
     stack = role(
         "stack", stack_database_engine=engine, stack_database_options={"sslmode": "require", "connect_timeout": 2}
     )
-    options = stack.evaluate("stack_database")["OPTIONS"]
-    assert options["tcp_user_timeout"] == 10000
-    # What the inventory says wins.
-    assert (options["sslmode"], options["connect_timeout"]) == ("require", 2)
+    assert stack.evaluate("stack_database_defaults")["OPTIONS"]["tcp_user_timeout"] == 10000
+    # What the inventory says wins over those, and over the project's.
+    assert stack.evaluate("stack_database")["OPTIONS"] == {"sslmode": "require", "connect_timeout": 2}
+
+
+def test_of_the_database_the_deployment_says_where_it_is_and_the_inventory_what_it_wants(role: Roles) -> None:
+    stack = role("stack", stack_database_settings_extra={"CONN_MAX_AGE": 5})
+    assert set(stack.evaluate("stack_database")) == {
+        "ENGINE",
+        "HOST",
+        "PORT",
+        "NAME",
+        "USER",
+        "OPTIONS",
+        "CONN_MAX_AGE",
+    }
+    stack = role("stack", stack_database_engine="")
+    assert (stack.evaluate("stack_database"), stack.evaluate("stack_database_defaults")) == ({}, {})
 
 
 def test_another_database_gets_its_own_options_alone(role: Roles) -> None:
@@ -84,6 +133,7 @@ def test_another_database_gets_its_own_options_alone(role: Roles) -> None:
         "stack", stack_database_engine="django.db.backends.mysql", stack_database_options={"charset": "utf8mb4"}
     )
     assert stack.evaluate("stack_database")["OPTIONS"] == {"charset": "utf8mb4"}
+    assert stack.evaluate("stack_database_defaults")["OPTIONS"] == {}
 
 
 @pytest.mark.parametrize(
@@ -114,6 +164,23 @@ def test_another_database_gets_its_own_options_alone(role: Roles) -> None:
             ["worker_consumer", "(watchdog)"],
             id="part",
         ),
+        pytest.param({EXTRA: {"result_backend": "rpc://"}}, ["result_backend to rpc://"], id="replies"),
+        pytest.param({EXTRA: {"result_backend": "file:///srv"}}, ["result_backend to a folder"], id="files"),
+        pytest.param({EXTRA: {"beat_schedule_filename": "/srv/x"}}, ["stack_beat_schedule_file"], id="schedule's file"),
+        pytest.param(
+            {EXTRA: {"worker_pool": "gevent"}},
+            ["worker_pool to 'gevent'", "prefork", "celery_worker_pools"],
+            id="greenlets",
+        ),
+        pytest.param(
+            {"preflight_database_settings_extra": {"CONN_MAX_AGE": 5, "HOST": "elsewhere", "OPTIONS": {}}},
+            ["stack_database_settings_extra sets HOST, OPTIONS:", "stack_database_host"],
+            id="database",
+        ),
+        *(
+            pytest.param({"preflight_queue_patterns": [pattern]}, ["stack_queue_patterns is", pattern], id=pattern)
+            for pattern in ("*", "a*", "scan-*-[a]", "_kombu*", "scan *")
+        ),
         pytest.param({"preflight_lease_seconds": 29}, ["stack_lease_seconds is 29"], id="lease"),
         pytest.param({"preflight_delivery_limit": -1}, ["stack_delivery_limit is -1"], id="limit"),
         pytest.param({"preflight_message_max_bytes": 1024}, ["stack_message_max_bytes is 1024"], id="bytes"),
@@ -138,6 +205,9 @@ def test_a_contradiction_is_named(role: Roles, variables: dict[str, Any], words:
     [
         {},
         {"preflight_longest_delay": 5339},
+        {EXTRA: {"result_backend": "rpc://"}, "preflight_broker_external": True},
+        {EXTRA: {"result_backend": "shop.results:Backend", "beat_scheduler": "shop.schedules:Scheduler"}},
+        {EXTRA: {"worker_pool": "prefork"}},
         {EXTRA: {"worker_consumer": "x", "result_backend": "x"}, "preflight_runtime_parts": ["memory"]},
         {
             EXTRA: {"worker_concurrency": 2, "broker_transport_options": {"socket_timeout": 9}},
@@ -188,7 +258,14 @@ def test_each_service_logs_in_as_itself_with_a_password_that_tells_no_other(role
             ["192.0.2.11", "192.0.2.12", "localhost"],
             id="several hosts",
         ),
-        pytest.param({"stack_egress": ["any"], "stack_mail_host": "192.0.2.25"}, *[["any"]] * 3, id="said otherwise"),
+        pytest.param({"stack_egress": ["any"], "stack_mail_host": "192.0.2.25"}, *[["any"]] * 3, id="everything"),
+        pytest.param(
+            {"stack_egress": ["198.51.100.0/24"], "stack_broker_host": "192.0.2.11", "stack_mail_host": "192.0.2.25"},
+            ["192.0.2.11", "198.51.100.0/24"],
+            ["192.0.2.11", "198.51.100.0/24"],
+            ["192.0.2.11", "192.0.2.25", "198.51.100.0/24"],
+            id="more than the peers",
+        ),
     ],
 )
 def test_services_talk_to_their_peers_alone(
@@ -213,7 +290,7 @@ def test_plain_text_stays_on_the_host_or_is_asked_for(role: Roles, variables: di
     ("variables", "trust"),
     [
         ({}, "/etc/ssl/certs/ca-certificates.crt"),
-        ({"stack_trusted_authorities": ["-----BEGIN CERTIFICATE-----"]}, CA),
+        ({"stack_trusted_ca_certificates": ["-----BEGIN CERTIFICATE-----"]}, CA),
         (
             {"stack_broker_ca_file": "/etc/ssl/team.pem", "stack_database_ca_file": "/etc/ssl/team.pem"},
             "/etc/ssl/team.pem",
@@ -259,7 +336,6 @@ def test_a_broker_on_the_host_may_be_plain(role: Roles, url: str) -> None:
 HTTPS = {
     "SECURE_PROXY_SSL_HEADER",
     "SECURE_SSL_REDIRECT",
-    "SECURE_HSTS_SECONDS",
     "SESSION_COOKIE_SECURE",
     "CSRF_COOKIE_SECURE",
 }
@@ -269,6 +345,14 @@ def test_any_project_is_told_of_https_behind_the_front(role: Roles) -> None:
     settings = role("stack", ansible_host="192.0.2.10").evaluate("stack_django_settings")
     assert settings.keys() >= HTTPS
     assert settings["SECURE_PROXY_SSL_HEADER"] == ["HTTP_X_FORWARDED_PROTO", "https"]
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(-1, None), (0, 0), (31536000, 31536000)])
+def test_how_long_https_is_for_certain_is_the_projects_to_say_unless_the_inventory_does(
+    role: Roles, seconds: int, said: int | None
+) -> None:
+    stack = role("stack", stack_hsts_seconds=seconds, ansible_host="192.0.2.10")
+    assert stack.evaluate("stack_django_settings").get("SECURE_HSTS_SECONDS") == said
 
 
 def test_without_the_front_nothing_is_said_of_https_and_ports_are_open(role: Roles) -> None:
@@ -323,11 +407,13 @@ def test_without_roles_of_their_own_services_share_the_one_that_is_given(
 def test_extra_celery_settings_are_merged_into_dictionaries_and_replace_lists(role: Roles) -> None:
     before = role("stack").evaluate("stack_celery_settings")
     extra = {"broker_transport_options": {"socket_timeout": 3, "retry_on_timeout": True}, "accept_content": ["yaml"]}
-    settings = role("stack", stack_celery_settings_extra=extra).evaluate("stack_celery_settings")
+    stack = role("stack", stack_celery_settings_extra=extra)
+    settings = stack.evaluate("stack_celery_settings")
     assert (
         settings["broker_transport_options"] == before["broker_transport_options"] | extra["broker_transport_options"]
     )
-    assert settings["accept_content"] == ["yaml"] != before["accept_content"]
+    assert settings["accept_content"] == ["yaml"]
+    assert "accept_content" not in stack.evaluate("stack_celery_defaults")
     assert settings.keys() == before.keys() | extra.keys()
 
 
@@ -336,3 +422,11 @@ def test_extra_django_settings_replace_what_they_name_as_a_whole(role: Roles) ->
     settings = role("stack", stack_django_settings_extra=extra).evaluate("stack_django_settings")
     assert {name: settings[name] for name in extra} == extra
     assert "ALLOWED_HOSTS" in settings
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name"), [("CELERY", "CELERY_BROKER_URL"), ("JOBS", "JOBS_BROKER_URL"), ("", "BROKER_URL")]
+)
+def test_the_broker_s_address_has_the_name_that_the_project_reads(role: Roles, namespace: str, name: str) -> None:
+    names = role("stack", stack_celery_namespace=namespace).evaluate("stack_credential_settings")
+    assert [one for one in names if one.endswith("BROKER_URL")] == [name]

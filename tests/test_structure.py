@@ -9,6 +9,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from testbench.lint import files
+
 YAML_FILES = sorted([*ROOT.glob("roles/**/*.yml"), *ROOT.glob("playbooks/**/*.yml"), ROOT / "site.yml"])
 TASK_FILES = sorted(ROOT.glob("roles/*/tasks/*.yml"))
 TEMPLATES = sorted(ROOT.glob("roles/**/*.j2"))
@@ -33,6 +35,16 @@ def test_site_only_imports_playbooks_that_exist(site: Path) -> None:
     imported = [site.parent / str(play.get("ansible.builtin.import_playbook")) for play in plays]
     assert imported
     assert [named(path) for path in imported if not path.is_file()] == []
+
+
+def test_who_asks_for_the_checks_alone_gets_no_play_that_changes_a_host() -> None:
+    tagged = {
+        path.name
+        for path in ROOT.glob("playbooks/*.yml")
+        for play in yaml.safe_load(path.read_text())
+        if "preflight" in play.get("tags", [])
+    }
+    assert tagged == {"preflight.yml"}
 
 
 @pytest.mark.parametrize("path", TASK_FILES, ids=named)
@@ -62,3 +74,14 @@ def test_templates_of_files_say_who_writes_them(path: Path) -> None:
         return
     line = rest[0] if first.startswith("#!") else first
     assert re.match(r"\{\{ ansible_managed \| comment", line), line
+
+
+# The target of a link in Markdown, without its part behind #.
+LINK = re.compile(r"\]\(([^)#\s]+)")
+PAGES = [path for path in files() if path.suffix == ".md"]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(path: Path) -> None:
+    targets = [target for target in LINK.findall(path.read_text()) if not re.match(r"[a-z]+:", target)]
+    assert [target for target in targets if not (path.parent / target).exists()] == []

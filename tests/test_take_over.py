@@ -63,6 +63,31 @@ def test_modes_and_other_names_are_not_taken_over(made: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "fits"),
+    [
+        ("other.css", True),
+        ("../css/other.css", True),
+        (f"{SEEN_AS}/static/css/other.css", True),
+        ("../../src/app/models.py", False),
+        (f"{SEEN_AS}/src/app/models.py", False),
+        (f"{SEEN_AS}/static", True),
+        ("/usr/bin/python3", False),
+    ],
+)
+@pytest.mark.parametrize("folder", ["css", "bin"])
+def test_what_a_front_serves_has_no_link_to_the_rest_of_the_release(
+    made: Path, folder: str, target: str, fits: bool
+) -> None:
+    (made / "static" / folder).mkdir(parents=True)
+    (made / "static" / folder / "link").symlink_to(target)
+    into = made.parent / "release"
+    into.mkdir()
+    faults = take_over(Tree(made, os.getuid(), SEEN_AS, INTERPRETERS, apart=True), ["static"], into)
+    assert (faults == []) is fits
+    assert (into / "static").exists() is fits
+
+
+@pytest.mark.parametrize(
     ("target", "why"),
     [
         ("/etc/shop/credentials/secret_key", "out of the release"),

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import testinfra
 import yaml
 from molecule.interpolation import Interpolator, TemplateWithDefaults
 
@@ -130,6 +131,14 @@ def test_the_generated_inventory_checks_host_keys_and_reads_back(tmp_path: Path)
     assert (host["ansible_host"], host["testbench_gateway"]) == ("10.0.0.2", "10.0.0.1")
     assert "StrictHostKeyChecking=yes" in host["ansible_ssh_common_args"]
     assert f'UserKnownHostsFile="{tmp_path}/known_hosts"' in host["ansible_ssh_common_args"]
+
+
+def test_testinfra_shares_the_connection_that_the_test_bench_closes(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text(inventory.generated({"one": "10.0.0.2"}, "10.0.0.1", tmp_path))
+    (host,) = testinfra.get_hosts(["ansible://one"], ansible_inventory=str(tmp_path / "hosts.yml"))
+    ssh = host.backend.ansible_runner.get_host("one").backend
+    command, arguments = ssh._build_ssh_command("true")
+    assert f"ControlPath={inventory.control_path()}" in shlex.split(" ".join(command) % tuple(arguments))
 
 
 def test_a_clone_in_a_folder_with_a_space_works(tmp_path: Path) -> None:
@@ -338,13 +347,16 @@ def test_a_failed_step_is_told_and_still_timed() -> None:
 
 
 def test_every_scenario_is_a_step_and_the_shared_folder_is_none(tmp_path: Path) -> None:
-    for name in ("default", "bad_input", "shared"):
+    scenarios = ("default", "any_project", "security")
+    for name in (*scenarios, "shared"):
         (tmp_path / "molecule" / name).mkdir(parents=True)
-    for name in ("default", "bad_input"):
+    for name in scenarios:
         (tmp_path / "molecule" / name / "molecule.yml").touch()
     names = [step.name for step in runner.steps(tmp_path)]
-    assert names[:4] == ["lint", "host-free tests", "sample project's tests", "runtime's tests"]
-    assert names[4:] == ["molecule bad_input", "molecule default"]
+    assert names[:3] == ["lint", "host-free tests", "sample project's tests"]
+    assert names[3:5] == ["runtime's tests", "runtime's tests, oldest Celery"]
+    # The longest first: what is left at the end is short then, and both rows end at about the same time.
+    assert names[5:] == ["molecule default", "molecule security", "molecule any_project"]
 
 
 # Molecule hands each to pytest as a text, and at a number it ends after the hosts were made, before the first test.
@@ -359,18 +371,95 @@ def test_the_options_of_a_scenarios_tests_are_texts(path: Path) -> None:
     assert {name: value for name, value in options.items() if not isinstance(value, str | bool)} == {}
 
 
-def test_what_a_failed_step_said_last_stands_at_the_end(
-    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+# As Molecule prints what pytest says: behind a border, in colours, with its own lines after it.
+BORDERED = r"""
+printf '  \033[2m│\033[0m ____ test_of_mine[trixie] ____\n'
+printf '  \033[2m│\033[0m \033[31mE   \033[0m  assert 1 == 2\n'
+printf '  \033[2m│\033[0m \033[31mFAILED\033[0m tests/test_it.py::\033[1mtest_of_mine[trixie]\033[0m - assert 1 == 2\n'
+printf '\033[31mERROR   \033[0m Verifier tests failed\n'
+"""
+
+
+@pytest.mark.parametrize(
+    ("says", "wanted"),
+    [
+        ("seq 2000 2200", ["2200"]),
+        (
+            BORDERED + "seq 2000 2200",
+            ["E     assert 1 == 2", "FAILED tests/test_it.py::test_of_mine[trixie] - assert 1 == 2"],
+        ),
+        ("echo 'fatal: [one]: FAILED! => no'; seq 2000 2200", ["fatal: [one]: FAILED! => no"]),
+    ],
+    ids=["the last lines, where none names a failure", "a test behind a border", "a task"],
+)
+def test_what_failed_in_a_step_stands_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], says: str, wanted: list[str]
 ) -> None:
     """Who reads a log of an hour begins at its end, and so does what shows the end only."""
-    long = ("bash", "-c", "seq 1 500; echo FAILED test_of_mine; seq 2000 2200; exit 1")
+    long = ("bash", "-c", f"seq 1 500; {says}; exit 1")
     planned = [runner.Step("first", long), runner.Step("second", ("seq", "1000", "1500"))]
     monkeypatch.setattr(runner, "steps", lambda _root: planned)
     assert runner.main([]) == 1
-    end = capfdbinary.readouterr().out.decode().partition("\nSteps\n")[2].splitlines()
-    assert end[-1].strip() == "FAILED test_of_mine"
-    assert "2200" in end
-    assert not {"500", "1000", "1500"} & set(end)
+    end = [line.strip() for line in capfdbinary.readouterr().out.decode().partition("\nSteps\n")[2].splitlines()]
+    assert set(wanted) <= set(end)
+    assert not {"500", "1000", "1500", "ERROR    Verifier tests failed"} & set(end)
+
+
+def test_what_needs_no_host_runs_beside_the_scenarios_and_speaks_in_one_piece(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    """Each waits for a file that the other makes, so one after the other they would not end well."""
+    wait = "for i in $(seq 300); do [ -e {there} ] && exit $(nice) || sleep 0.1; done; exit 99"
+    here, there = tmp_path / "here", tmp_path / "there"
+    planned = [
+        runner.Step("tests", ("bash", "-c", f"echo begins; touch {here}; {wait.format(there=there)}")),
+        runner.Step("scenario", ("bash", "-c", f"touch {there}; {wait.format(there=here)}"), hosts=True),
+    ]
+    monkeypatch.setattr(runner, "steps", lambda _root: planned)
+    assert runner.main([]) == 1
+    output = capfdbinary.readouterr().out.decode()
+    own = int(subprocess.run(["nice"], capture_output=True, text=True, check=True).stdout)
+    assert f"exited {min(own + runner.NICENESS, 19)}" in output
+    assert "exited 99" not in output
+    assert "beside the others for" in output.partition("begins")[0]
+
+
+def test_the_second_row_helps_with_the_scenarios_and_none_runs_twice(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    """The first scenario ends when the second has run: the other row must take that one."""
+    there = tmp_path / "there"
+    wait = f"for i in $(seq 300); do [ -e {there} ] && exit 0 || sleep 0.1; done; exit 99"
+    planned = [
+        runner.Step("tests", ("true",)),
+        runner.Step("long scenario", ("bash", "-c", wait), hosts=True),
+        runner.Step("short scenario", ("bash", "-c", f"nice; mkdir {there}"), hosts=True),
+        runner.Step("last scenario", ("mkdir", str(tmp_path / "last")), hosts=True),
+    ]
+    monkeypatch.setattr(runner, "steps", lambda _root: planned)
+    # A step that ran twice would fail at its folder.
+    assert runner.main([]) == 0
+    output = capfdbinary.readouterr().out.decode()
+    own = subprocess.run(["nice"], capture_output=True, text=True, check=True).stdout
+    assert f"\n{own}" in output.partition("short scenario, which ran beside the others")[2]
+    assert (tmp_path / "last").is_dir()
+
+
+def test_a_step_beside_the_scenarios_that_cannot_be_started_fails_the_run(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It ends in a thread, whose error would end nobody else."""
+    planned = [
+        # No program may have such a name.
+        runner.Step("tests", ("with\0zero",)),
+        runner.Step("more tests", ("echo", "still here")),
+        runner.Step("scenario", ("true",), hosts=True),
+    ]
+    monkeypatch.setattr(runner, "steps", lambda _root: planned)
+    assert runner.main([]) == 1
+    output = capfd.readouterr().out
+    assert "FAILED: tests: " in output
+    assert "still here" in output
 
 
 @pytest.mark.parametrize(("status", "expected"), [("true", 0), ("false", 1)])

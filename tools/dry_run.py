@@ -88,9 +88,15 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "__celery_runtime_wheel": {"wheel": "/srv/celery_runtime.whl", "archive": "/srv/archive.tar", "digest": "a" * 64},
     "__django_project_folder": {"digest": "b" * 64, "archive": "/srv/folder.tar.gz"},
     "__django_project_git": {"stdout": "c" * 40},
-    "__django_project_probe": {"stdout": '{"static": true}'},
-    "__certificates_authority_request": {"csr": "a request"},
+    "__django_project_probe": {
+        "stdout": '{"static": true, "urls": {"STATIC_URL": "/static/"}, "laid_over": ["setting"], "dangers": ["task"]}'
+    },
+    "__certificates_ca_request": {"csr": "a request"},
     "__redis_live": {"restart_required": []},
+    # The first application of a host, which is there before a second one comes.
+    "__preflight_applications": {
+        "stdout_lines": ['{"application": "sample", "prefix": "", "share": 0.75, "front": true}']
+    },
 }
 PLAIN_ANSWER: dict[str, Any] = {
     "changed": False,
@@ -124,14 +130,30 @@ CASES = {
     "local": Case("local"),
     "staging": Case("staging"),
     "production": Case("production"),
-    # Broker, database and front are somebody else's, messages are signed, and all that is optional is set.
+    # A second application on the host of the first.
+    "second": Case(
+        "local",
+        {
+            "stack_app": "second",
+            "stack_prefix": "second",
+            "stack_host_share": 0.25,
+            "stack_web_hosts": ["second.example.com"],
+            "stack_cache": True,
+            "stack_media": "public",
+            "stack_processes": [{"name": "bot", "manage": "run_bot"}],
+            "stack_timers": [{"name": "sessions", "manage": "clearsessions", "calendar": "daily"}],
+        },
+    ),
+    # Broker, database and front are somebody else's, messages are signed, and all that is optional is set, the cache included.
     "managed": Case(
         "staging",
         {
             "stack_broker_url": "rediss://:made-up-managed-broker-password@broker.example.com:6380/2",
             "stack_database_external": True,
             "stack_database_host": "database.example.com",
-            "stack_trusted_authorities": ["-----BEGIN CERTIFICATE-----\nmade-up-authority\n-----END CERTIFICATE-----"],
+            "stack_trusted_ca_certificates": [
+                "-----BEGIN CERTIFICATE-----\nmade-up-authority\n-----END CERTIFICATE-----"
+            ],
             "stack_front": False,
             "stack_egress": ["198.51.100.0/24", "localhost"],
             "stack_message_signing": True,
@@ -142,11 +164,25 @@ CASES = {
             "stack_credential_settings_extra": {"SENTRY_DSN": "sentry_dsn"},
             "stack_beat_credentials": ["sentry_dsn"],
             "stack_flower_read_only": False,
+            "stack_cache": True,
             "stack_celery_settings_extra": {
                 "task_ignore_result": True,
                 "broker_transport_options": {"socket_timeout": 9},
             },
             "stack_django_settings_extra": {"USE_TZ": True},
+            "stack_processes": [
+                {
+                    "name": "bot",
+                    "program": "bot --verbose",
+                    "single": True,
+                    "notify": True,
+                    "watchdog": 30,
+                    "credentials": [],
+                }
+            ],
+            "stack_timers": [
+                {"name": "nightly", "manage": "clearsessions", "calendar": "*-*-* 04:00:00", "egress": []}
+            ],
         },
         (SIGNING_KEY, TOKEN, DSN, "made-up-managed-broker-password"),
     ),
@@ -330,4 +366,4 @@ class DryRun:
                 loader=self.loader,
             )
         for block in blocks:
-            yield from self._block(play, block, [host], called_by_play=False)
+            yield from self._block(play, block, [host], called_by_play=task._role is None)

@@ -91,7 +91,7 @@ def units(run: DryRun) -> dict[str, Any]:
     """Return the table of directives: for each, its values in order, by the units (or commands) that have them."""
     directives: dict[str, dict[str, list[str]]] = {}
     by_section: dict[str, set[str]] = {}
-    for unit, lines in sorted(_unit_lines(run).items()):
+    for unit, lines in sorted(unit_lines(run).items()):
         for name, value in lines:
             directives.setdefault(name, {}).setdefault(unit, []).append(value)
             by_section.setdefault(name.split(" ")[0], set()).add(unit)
@@ -117,7 +117,7 @@ def _who(having: list[str], everybody: set[str]) -> str:
     return f"all but {', '.join(others)}" if len(others) * 2 < len(having) else ", ".join(having)
 
 
-def _unit_lines(run: DryRun) -> dict[str, list[tuple[str, str]]]:
+def unit_lines(run: DryRun) -> dict[str, list[tuple[str, str]]]:
     """Return the directives of each unit or command in order, with their sections; where hosts differ, by unit and host."""
     # By name and host, then by path: what several drop-ins say of a unit, systemd reads in the order of their names.
     found: dict[str, dict[str, dict[str, list[tuple[str, str]]]]] = {}

@@ -1,15 +1,18 @@
-"""Pack a folder of the controller into an archive whose name says what is in it; documented in ../modules/pack_source.py."""
+"""Pack a folder of the controller, or texts, into an archive whose name says what is in it; documented in ../modules/pack_source.py."""
 
 from __future__ import annotations
 
 import fnmatch
 import gzip
 import hashlib
+import io
 import os
 import stat
 import subprocess
 import tarfile
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -80,14 +83,9 @@ def digest(src: Path, names: list[str]) -> str:
     return total.hexdigest()
 
 
-def pack(src: Path, names: list[str], archive: Path) -> None:
-    """Write the files as a reproducible tar archive (fixed times and owners)."""
-
-    def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
-        info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "root", "root"
-        info.mode = 0o755 if info.mode & stat.S_IXUSR else 0o644
-        return info
-
+@contextmanager
+def _reproducible(archive: Path) -> Iterator[tarfile.TarFile]:
+    """Open an archive to write, which appears when it is whole."""
     temporary = archive.with_suffix(f".{os.getpid()}")
     with (
         temporary.open("wb") as file,
@@ -95,9 +93,52 @@ def pack(src: Path, names: list[str], archive: Path) -> None:
         gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as stream,
         tarfile.open(fileobj=stream, mode="w") as tar,
     ):
-        for name in names:
-            tar.add(src / name, arcname=name, recursive=False, filter=plain)
+        yield tar
     temporary.rename(archive)
+
+
+def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "root", "root"
+    info.mode = 0o755 if info.mode & stat.S_IXUSR else 0o644
+    return info
+
+
+def pack(src: Path, names: list[str], archive: Path) -> None:
+    """Write the files as a reproducible tar archive (fixed times and owners)."""
+    with _reproducible(archive) as tar:
+        for name in names:
+            tar.add(src / name, arcname=name, recursive=False, filter=_plain)
+
+
+def digest_of_texts(files: Mapping[str, str]) -> str:
+    """Return the SHA-256 over names and contents."""
+    total = hashlib.sha256()
+    for name, text in sorted(files.items()):
+        content = text.encode()
+        total.update(f"file {len(content)} {name}\0".encode() + content)
+    return total.hexdigest()
+
+
+def pack_texts(files: Mapping[str, str], archive: Path) -> None:
+    """Write texts as such an archive."""
+    with _reproducible(archive) as tar:
+        for name, text in sorted(files.items()):
+            info = tarfile.TarInfo(name)
+            info.size = len(text.encode())
+            tar.addfile(_plain(info), io.BytesIO(text.encode()))
+
+
+def outside(names: Iterable[str]) -> list[str]:
+    """Return the names that aren't paths below a folder in their plain form."""
+    return [
+        name
+        for name in names
+        if not name
+        or name.startswith("/")
+        or ".." in name.split("/")
+        or str(PurePosixPath(name)) != name
+        or name == "."
+    ]
 
 
 class ActionModule(ActionBase):
@@ -111,12 +152,21 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(
             {
-                "src": {"type": "path", "required": True},
+                "src": {"type": "path"},
+                "files": {"type": "dict"},
                 "exclude": {"type": "list", "elements": "str", "default": []},
                 "gitignore": {"type": "bool", "default": True},
                 "dest": {"type": "path"},
-            }
+            },
+            mutually_exclusive=[("src", "files")],
+            required_one_of=[("src", "files")],
         )
+        if arguments["files"]:
+            files = {name: str(text) for name, text in arguments["files"].items()}
+            if out := outside(files):
+                raise AnsibleActionFail(f"{', '.join(out)}: name files by relative paths without ..")
+            result.update(changed=False, digest=digest_of_texts(files), file_count=len(files))
+            return self._packed(result, arguments["dest"], lambda archive: pack_texts(files, archive))
         src = Path(arguments["src"])
         if not src.is_dir():
             raise AnsibleActionFail(f"{src} is no folder on the controller")
@@ -128,11 +178,15 @@ class ActionModule(ActionBase):
                 f"{src} has links that lead out of it: {', '.join(out)}. Take them out, or exclude them"
             )
         result.update(changed=False, digest=digest(src, names), file_count=len(names))
-        if arguments["dest"]:
-            folder = Path(arguments["dest"])
+        return self._packed(result, arguments["dest"], lambda archive: pack(src, names, archive))
+
+    def _packed(self, result: dict[str, Any], dest: str | None, write: Callable[[Path], None]) -> dict[str, Any]:
+        """Write the archive where it is asked for and isn't there, and return the result with its path."""
+        if dest:
+            folder = Path(dest)
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             archive = folder / f"{result['digest']}.tar.gz"
             if not archive.exists():
-                pack(src, names, archive)
+                write(archive)
             result["archive"] = str(archive)
         return result

@@ -17,9 +17,20 @@ description:
 options:
   _input: {description: The queues., type: list, elements: str, required: true}
   passwords: {description: Password of each user; only users that stand here are returned., type: dict, required: true}
-  options: {description: "kombu's options: C(global_keyprefix), C(priority_steps).", type: dict, default: {}}
+  options:
+    description: "kombu's options: C(global_keyprefix), C(priority_steps), C(sep)."
+    type: dict
+    default: {}
   database: {description: Number of the Redis database., type: int, default: 0}
-positional: passwords, options, database
+  rights:
+    description:
+      - What services may do beside their work, by service, each a list.
+      - C(inspect) asks workers on the channel on which no order is obeyed. C(control) gives orders to them, and has all of an operator's rights.
+        C(read) reads messages in the queues.
+    type: dict
+    default: {}
+  patterns: {description: "Patterns of queues that are made at run time, such as C(scan-*).", type: list, elements: str, default: []}
+positional: passwords, options, database, rights, patterns
 author: The plainhost maintainers (!UNKNOWN)
 """
 
@@ -34,7 +45,7 @@ _value:
   elements: dict
 """
 
-# Between a queue's name and a priority, in the names of kombu's lists.
+# Between a queue's name and a priority, in the names of kombu's lists, unless its option `sep` says otherwise.
 SEPARATOR = "\x06\x16"
 CONNECTION = ["hello", "auth", "ping", "client|setname", "client|setinfo@7.2"]
 TRANSACTION = ["multi", "exec", "discard", "watch", "unwatch"]
@@ -66,12 +77,15 @@ CONSUME = [
     "zrange",
     "zscore",
     "zrangebyscore",
+    # The visibility timeout as kombu before 5.7 looks after it.
+    "zrevrangebyscore",
     "srem",
     "set",
     "get",
     "pexpire",
     "time",
 ]
+RIGHTS = ("inspect", "control", "read")
 LISTEN = ["psubscribe", "punsubscribe"]
 # Flower's questions to the workers and their answers (see celery_runtime/questions.py).
 QUESTIONS = "flower.celery.pidbox"
@@ -88,7 +102,7 @@ class Rules:
     """Rules for one broker.
 
     Args:
-        queues: names of the queues.
+        queues: names of the queues, and patterns of names.
         options: kombu's `broker_transport_options`.
         database: number of the Redis database.
     """
@@ -97,7 +111,7 @@ class Rules:
         self.prefix = options.get("global_keyprefix", "")
         steps = [step for step in options.get("priority_steps", [0, 3, 6, 9]) if step]
         # kombu asks for every priority of every queue, whether one is used or not.
-        self.suffixes = ["", *(f"{SEPARATOR}{step}" for step in steps)]
+        self.suffixes = ["", *(f"{options.get('sep', SEPARATOR)}{step}" for step in steps)]
         self.lists = [f"{self.prefix}{queue}{suffix}" for queue in queues for suffix in self.suffixes]
         # Channels are the server's, not a database's; kombu puts the number into their names.
         self.channels = f"{self.prefix}/{database}."
@@ -128,6 +142,20 @@ class Rules:
     def _record(self) -> list[str]:
         """Return the keys of what was fetched and isn't settled yet."""
         return self._keys("unacked", "unacked_index", "unacked_mutex", "celery_runtime:*")
+
+    def right(self, name: str) -> list[str]:
+        """Return the rules of a right that a service may have beside its work.
+
+        Raises:
+            ValueError: there is no such right.
+        """
+        if name == "inspect":
+            return [f"&{self.channels}{QUESTIONS}", self._listening(ANSWERS, by_name=True)]
+        if name == "control":
+            return self.operator()
+        if name == "read":
+            return [*_commands(["llen", "lrange", "lindex"]), *self._lists("R")]
+        raise ValueError(f"no right is called {name}; there are {', '.join(RIGHTS)}")
 
     def sender(self) -> list[str]:
         """Return what a service needs that only sends tasks."""
@@ -180,24 +208,37 @@ class Rules:
 
 
 def broker_users(
-    queues: list[str], passwords: dict[str, str], options: dict[str, Any] | None = None, database: int = 0
+    queues: list[str],
+    passwords: dict[str, str],
+    options: dict[str, Any] | None = None,
+    database: int = 0,
+    rights: dict[str, list[str]] | None = None,
+    patterns: list[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the broker's users with their rules; see the documentation of the filter."""
-    rules = Rules(queues, options or {}, int(database))
+    rules = Rules([*queues, *(patterns or [])], options or {}, int(database))
     granted = {
         "web": rules.sender,
         "beat": rules.sender,
         "worker": rules.worker,
+        # A process of the project's own, or a command by the clock.
+        "process": rules.sender,
         "flower": rules.flower,
         "operator": rules.operator,
         "monitoring": rules.monitoring,
         "backup": rules.backup,
     }
     return [
-        {"name": name, "password": passwords[name], "rules": rule()}
+        {"name": name, "password": passwords[name], "rules": _with(rule(), rules, (rights or {}).get(name, []))}
         for name, rule in granted.items()
         if name in passwords
     ]
+
+
+def _with(own: list[str], rules: Rules, rights: list[str]) -> list[str]:
+    """Return a service's own rules and those of its further rights: each once, and selectors, which stand for themselves, last."""
+    every = list(dict.fromkeys([*own, *(rule for right in rights for rule in rules.right(right))]))
+    return sorted(every, key=lambda rule: rule.startswith("("))
 
 
 class FilterModule:

@@ -6,6 +6,7 @@ tested without a host. Each filter is documented in a file of its name beside th
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from typing import Any
@@ -30,6 +31,10 @@ POOL_KEYS = {
     "child_threads",
     "cpu_weight",
 }
+PREFORK_ONLY = (
+    "all pools are prefork. Threads and greenlets can't be killed at a time limit, replaced when they outgrow their memory, "
+    "or told apart from their worker when they take it down"
+)
 # The main process of a prefork worker with a Django project loaded (MiB, and threads); it runs no task.
 MAIN_PROCESS_MIB = 256
 MAIN_PROCESS_THREADS = 32
@@ -60,10 +65,21 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def default_pools(queues: list[str]) -> list[dict[str, Any]]:
+    """Return the pools of who names none: the queue `high` waits behind nothing, and the others share the rest of the host."""
+    pools = [
+        {"name": "high", "queues": [queue for queue in queues if queue == "high"], "weight": 1},
+        {"name": "main", "queues": [queue for queue in queues if queue != "high"], "weight": 2},
+    ]
+    return [pool for pool in pools if pool["queues"]]
+
+
 def pool_errors(pools: Any, queues: list[str], defaults: dict[str, Any]) -> list[str]:
     """Return what is wrong with the pools, each with the variable and the fix."""
-    if not isinstance(pools, list) or not pools:
-        return ["celery_worker_pools is empty: name at least one pool, such as {name: main, queues: [default]}"]
+    if not isinstance(pools, list):
+        return ["celery_worker_pools is no list: name pools such as {name: main, queues: [default]}"]
+    if not pools:
+        return ["stack_queues is empty: name every queue that a task is sent to, such as [default]"]
     errors = []
     names = [pool.get("name") for pool in pools]
     for duplicate in sorted({str(name) for name in names if names.count(name) > 1}):
@@ -78,7 +94,9 @@ def _one_pool(pool: dict[str, Any], queues: list[str], defaults: dict[str, Any])
     errors = []
     if not POOL_NAME.match(str(pool.get("name", ""))):
         errors.append("name must be lower-case letters, digits and _, starting with a letter, at most 24")
-    for key in sorted(set(pool) - POOL_KEYS):
+    if "pool" in pool:
+        errors.append(f"pool is '{pool['pool']}'; leave it out: {PREFORK_ONLY}")
+    for key in sorted(set(pool) - POOL_KEYS - {"pool"}):
         errors.append(f"unknown key '{key}'; known: {', '.join(sorted(POOL_KEYS))}")
     if not isinstance(pool.get("queues"), list) or not pool["queues"]:
         errors.append("queues is empty, so it would never get a task; list at least one of stack_queues")
@@ -102,11 +120,24 @@ def _one_pool(pool: dict[str, Any], queues: list[str], defaults: dict[str, Any])
     for key in ("concurrency", "max_tasks_per_child", "prefetch_multiplier", "child_threads", "cpu_weight"):
         if isinstance(pool.get(key), float):
             errors.append(f"{key} is {pool[key]!r}; it must be a whole number")
+    for peer in pool.get("egress") or []:
+        if not _may_be_reached(str(peer)):
+            errors.append(
+                f"egress has '{peer}': the sandbox allows addresses and networks, and a name is none. Use the address, or any"
+            )
     soft = pool.get("soft_time_limit", defaults["soft_time_limit"])
     hard = pool.get("time_limit", defaults["time_limit"])
     if not (_number(soft) and _number(hard) and 0 < soft < hard):
         errors.append(f"soft_time_limit ({soft}) must be above 0 and below time_limit ({hard}), in seconds")
     return errors
+
+
+def _may_be_reached(peer: str) -> bool:
+    try:
+        ipaddress.ip_network(peer, strict=False)
+    except ValueError:
+        return peer in ("any", "localhost")
+    return True
 
 
 def celery_plan(
@@ -115,8 +146,8 @@ def celery_plan(
     """Plan the pools of one host.
 
     Args:
-        pools: `celery_worker_pools`.
-        facts: `cpus`, `cpu_quota` (CPUs, 0: none) and `memory_mib` (MiB) of the host.
+        pools: `celery_worker_pools`; empty for those that follow from the queues.
+        facts: `cpus`, `cpu_quota` (CPUs, 0: none) and `memory_mib` (MiB) of the host, and `reserved_mib`, what other processes may take of it.
         queues: the queues that exist, fleet-wide.
         defaults: `soft_time_limit` and `time_limit` (s), `child_memory_mib` (MiB), `max_tasks_per_child`,
             `prefetch_multiplier`, `processes_per_cpu`, `memory_share` (of the host's memory).
@@ -124,16 +155,19 @@ def celery_plan(
     Returns:
         `pools` with `concurrency`, limits and `memory_max_mib`, what they were computed from, `errors` and `warnings`.
     """
+    pools = default_pools(queues) if pools == [] else pools
     errors = [
         f"stack_queues: '{queue}' is no usable name; use letters, digits, _ . and -"
         for queue in queues
         if not QUEUE_NAME.match(str(queue))
     ] + pool_errors(pools, queues, defaults)
     cpus = effective_cpus(int(facts["cpus"]), float(facts["cpu_quota"]))
-    budget = math.floor(int(facts["memory_mib"]) * float(defaults["memory_share"]))
+    reserved = int(facts.get("reserved_mib", 0))
+    budget = math.floor(max(0, int(facts["memory_mib"]) - reserved) * float(defaults["memory_share"]))
     plan: dict[str, Any] = {
         "cpus": cpus,
         "memory_mib": int(facts["memory_mib"]),
+        "reserved_mib": reserved,
         "budget_mib": budget,
         "pools": [],
         "errors": errors,
@@ -177,6 +211,8 @@ def _planned(pool: dict[str, Any], concurrency: int, child_mib: int, defaults: d
         "prefetch_multiplier": prefetch,
         "soft_time_limit": int(pool.get("soft_time_limit", defaults["soft_time_limit"])),
         "time_limit": hard,
+        # Without limits of its own a pool keeps those of the settings, which may be the project's, and lower.
+        "has_own_limits": "time_limit" in pool or "soft_time_limit" in pool,
         # What is fetched ahead waits for the runs of those before it, and then runs itself (s).
         "longest_run": prefetch * hard,
         "egress": pool.get("egress"),
@@ -188,12 +224,17 @@ def _planned(pool: dict[str, Any], concurrency: int, child_mib: int, defaults: d
 def _check_memory(plan: dict[str, Any]) -> None:
     needed = sum(pool["concurrency"] * pool["child_memory_mib"] for pool in plan["pools"])
     sizes = " + ".join(f"{pool['concurrency']} x {pool['child_memory_mib']}" for pool in plan["pools"])
+    others = (
+        f"stack_processes, stack_timers and the cache may take {plan['reserved_mib']} MiB; "
+        if plan["reserved_mib"]
+        else ""
+    )
     text = (
         f"the pools need {needed} MiB ({sizes}) of the host's {plan['memory_mib']} MiB, of which workers may use "
-        f"{plan['budget_mib']}; use fewer pools or lower concurrency or child_memory_mib in celery_worker_pools, "
+        f"{plan['budget_mib']}; {others}use fewer pools or lower concurrency or child_memory_mib in celery_worker_pools, "
         "or raise celery_worker_memory_share"
     )
-    if needed > plan["memory_mib"]:
+    if needed + plan["reserved_mib"] > plan["memory_mib"]:
         plan["errors"].append(f"celery_worker_pools: {text}")
     elif needed > plan["budget_mib"]:
         plan["warnings"].append(text)

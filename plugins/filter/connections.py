@@ -1,4 +1,4 @@
-"""What follows from the inputs about the connections to the broker and the database: addresses, TLS, and who is a peer.
+"""What follows from the inputs about the connections to the broker, the cache and the database: addresses, TLS, and who is a peer.
 
 Each filter is documented in a file of its name beside this one.
 """
@@ -51,6 +51,24 @@ def broker_urls(passwords: Mapping[str, str], scheme: str, location: str, query:
     return {user: url or f"{scheme}://{user}:{password}@{location}{query}" for user, password in passwords.items()}
 
 
+def cache_urls(
+    passwords: Mapping[str, str],
+    host: str,
+    port: int,
+    socket: str,
+    on_host: bool,
+    encrypted: bool,
+    ca_file: str,
+    for_celery: bool = False,
+) -> dict[str, str]:
+    """Return the address of the cache for each service; see the documentation of the filter."""
+    query = broker_query(ca_file, 0, on_host, encrypted)
+    if on_host:
+        scheme, location = ("redis+socket", socket) if for_celery else ("unix", socket)
+        return broker_urls(passwords, scheme, location, query if for_celery else "?db=0", "")
+    return broker_urls(passwords, "rediss" if encrypted else "redis", f"{host}:{port}/0", query, "")
+
+
 def is_postgresql(engine: str) -> bool:
     """Return whether a database engine of Django's, or of its geographic part, speaks to PostgreSQL."""
     return re.search("postgresql|postgis", engine) is not None
@@ -94,24 +112,51 @@ def plain_variables(
     return [name for name, is_wrong in wrong.items() if is_wrong]
 
 
-def network_peers(peers: Iterable[str]) -> list[str]:
-    """Return what systemd is to let a service talk to: each once, the host itself as localhost, without unix sockets and what is not set."""
+def network_peers(peers: Iterable[str], egress: Iterable[str] = ()) -> list[str]:
+    """Return what systemd is to let a service talk to: each once, the host itself as localhost.
+
+    Args:
+        peers: what a service needs. Unix sockets and what is not set are left out, and so are names: `named_peers` tells them.
+        egress: what it may talk to besides, as `stack_egress`; with `any` among it the rest says nothing more.
+    """
     reached = [str(peer) for peer in peers if peer and not str(peer).startswith("/")]
-    return list(dict.fromkeys("localhost" if peer in ON_HOST else peer for peer in reached))
+    allowed = ["localhost" if peer in ON_HOST else peer for peer in reached if peer in ON_HOST or _is_address(peer)]
+    allowed += egress
+    return ["any"] if "any" in allowed else list(dict.fromkeys(allowed))
 
 
 def named_peers(peers: Iterable[str]) -> list[str]:
-    """Return those peers that are names: systemd lets a service talk to addresses alone."""
+    """Return those peers that are names: systemd lets a service talk to addresses and networks alone."""
     return [
         peer
         for peer in peers
-        if peer not in ("", "localhost") and not str(peer).startswith("/") and not _is_address(peer)
+        if peer not in ("", "localhost", "any") and not str(peer).startswith("/") and not _is_network(peer)
     ]
+
+
+def host_networks(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the networks that hold these hosts alone, and that of the loopback.
+
+    Args:
+        hosts: names of the hosts in the inventory.
+        variables: of each host, with its address as `ansible_host`. A name is no network, and stays for the rules to refuse.
+    """
+    addresses = [str(variables[host].get("ansible_host", host)) for host in hosts]
+    networks = [str(ipaddress.ip_network(one)) if _is_address(one) else one for one in addresses]
+    return ["127.0.0.0/8", *dict.fromkeys(networks)]
 
 
 def _is_address(peer: str) -> bool:
     try:
         ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_network(peer: str) -> bool:
+    try:
+        ipaddress.ip_network(peer, strict=False)
     except ValueError:
         return False
     return True
@@ -129,10 +174,12 @@ class FilterModule:
                 broker_is_encrypted,
                 broker_query,
                 broker_urls,
+                cache_urls,
                 is_postgresql,
                 database_is_encrypted,
                 plain_variables,
                 network_peers,
                 named_peers,
+                host_networks,
             )
         }

@@ -9,8 +9,10 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+# A login's address for each service: the name under which the service finds it, before an underscore and the service.
+ADDRESSES = ("broker_url", "cache_url", "cache_celery_url")
 # Django's settings may refuse to load without a key: services that check no signature get one that opens nothing.
-STAND_INS = ("beat", "flower")
+STAND_INS = ("beat", "flower", "process")
 
 
 def derived_passwords(names: Iterable[str], secret: str, purpose: str = "") -> dict[str, str]:
@@ -54,9 +56,9 @@ def database_roles(
     ]
 
 
-def stand_in_keys(secret_key: str) -> dict[str, str]:
-    """Return the keys that services get in place of Django's, by the name of the credential; none where Django's isn't set."""
-    keys = derived_passwords(STAND_INS, secret_key) if secret_key else {}
+def stand_in_keys(secret_key: str, services: Iterable[str] = STAND_INS) -> dict[str, str]:
+    """Return the keys that these services get in place of Django's, by the name of the credential; none where Django's isn't set."""
+    keys = derived_passwords([name for name in STAND_INS if name in services], secret_key) if secret_key else {}
     return {f"secret_key_{service}": key for service, key in keys.items()}
 
 
@@ -67,6 +69,7 @@ def application_credentials(
     secret_key: str,
     signing: Mapping[str, str],
     extra: Mapping[str, str],
+    cache: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict[str, str]:
     """Return every credential of the application by its name.
 
@@ -77,12 +80,15 @@ def application_credentials(
         secret_key: Django's; empty where none is set.
         signing: key and certificate of signed messages; empty where none are signed.
         extra: the inventory's own, which win.
+        cache: addresses of the cache for each service that logs in there, by the name under which the service finds its own.
     """
+    services = list(services)
     return {
         **{f"broker_url_{service}": broker_urls[service] for service in services},
+        **{f"{name}_{service}": url for name, urls in (cache or {}).items() for service, url in urls.items()},
         **database,
         **({"secret_key": secret_key} if secret_key else {}),
-        **stand_in_keys(secret_key),
+        **stand_in_keys(secret_key, services),
         **signing,
         **extra,
     }
@@ -94,7 +100,9 @@ def shared_credentials(credentials: Mapping[str, str], database: Mapping[str, st
     return [
         name
         for name in credentials
-        if not name.startswith("broker_url_") and name not in database and name not in stand_ins
+        if not name.startswith(tuple(f"{address}_" for address in ADDRESSES))
+        and name not in database
+        and name not in stand_ins
     ]
 
 
@@ -106,11 +114,12 @@ def service_logins(
     database_services: Iterable[str],
     has_secret_key: bool,
     folder: str,
+    cache: Mapping[str, Iterable[str]] | None = None,
 ) -> dict[str, dict[str, str]]:
     """Return the files that each service's unit loads, by the name under which the service finds them.
 
-    Every service finds a login of its own under the same names: `broker_url`, `database_user` and `database_password`. Flower asks nobody
-    but the broker; the cleaner works beside beat and has beat's login to the broker, which it doesn't use.
+    Every service finds a login of its own under the same names: `broker_url`, `database_user` and `database_password`, and the cache's
+    addresses. Flower asks nobody but the broker; the cleaner works beside beat and has beat's logins to broker and cache, which it doesn't use.
 
     Args:
         services: those that log in to the broker.
@@ -120,6 +129,7 @@ def service_logins(
         database_services: those with a role of their own in the database.
         has_secret_key: whether Django's key is set.
         folder: where the files lie.
+        cache: those that log in to the cache, by the name under which they find its address.
     """
     shared, database_services = list(shared), list(database_services)
     login = (
@@ -132,6 +142,7 @@ def service_logins(
         account = "beat" if service == "cleaner" else service
         wanted = named.get(service, shared)
         own = {"broker_url": f"broker_url_{account}"}
+        own |= {name: f"{name}_{account}" for name, members in (cache or {}).items() if account in members}
         for name in login:
             if service != "flower" or name in wanted:
                 own[name] = f"{name}_{service}" if service in database_services else name

@@ -25,7 +25,7 @@ def front_pages(
     flower_hosts: Iterable[str],
     health_path: str,
     serves_site: bool,
-    serves_flower: bool,
+    flower_path: str,
     by_acme: bool,
 ) -> list[dict[str, Any]]:
     """Return what to ask a host's front for, and which answers are right.
@@ -35,7 +35,7 @@ def front_pages(
         flower_hosts: names of Flower.
         health_path: path of the site that answers.
         serves_site: whether the host serves the site.
-        serves_flower: whether it serves Flower, which is to be closed without a login.
+        flower_path: path of Flower, which is to be closed without a login; empty where the host doesn't serve it.
         by_acme: whether its certificate comes by ACME, so is for a name that DNS knows.
     """
     names = [name.removeprefix(".") for name in (site_hosts if serves_site else flower_hosts)]
@@ -44,8 +44,8 @@ def front_pages(
     pages: list[dict[str, Any]] = []
     if serves_site:
         pages.append({"host": host, "path": health_path, "status": ANSWERS})
-    if serves_flower:
-        pages.append({"host": host, "path": "/flower/", "status": [401]})
+    if flower_path:
+        pages.append({"host": host, "path": flower_path, "status": [401]})
     return pages
 
 

@@ -17,7 +17,8 @@ options:
   options:
     description:
       - What the units are made with.
-      - C(app), C(python) and C(log_level) say what is run. C(user) is the accounts' names up to the pool's.
+      - C(app), C(python) and C(log_level) say what is run. C(prefix) begins the units' names. C(user) is the accounts' names up to the
+        pool's, or with C(account_per_pool) false the name of all.
       - C(media_dir), C(restart_on) and C(peers) are the inputs of the role C(celery_worker) without their prefix.
       - C(notify) (boolean) and C(watchdog) (seconds, V(0) for none) say how a pool is watched.
       - C(stop_grace), C(reboot_grace) and C(stop_margin) (seconds) say how a pool is stopped. A C(stop_grace) of V(0) lasts as long as
@@ -36,7 +37,9 @@ options:
   app: shop
   python: /opt/shop/live/venv/bin/python
   log_level: INFO
+  prefix: ""
   user: shop_worker
+  account_per_pool: true
   media_dir: /var/lib/shop/media
   restart_on: [/etc/shop/settings.json]
   peers: [localhost]
@@ -66,7 +69,8 @@ def worker_units(
     Args:
         pools: `pools` of a plan; times in seconds, memory in MiB.
         unit: what their units have in common.
-        options: `app`, `python`, `log_level`: what is run; `user`: the accounts' names up to the pool's; `media_dir`, `restart_on`, `peers`: as
+        options: `app`, `python`, `log_level`: what is run; `prefix`: what the units' names begin with; `user`: the
+            accounts' names up to the pool's, or with `account_per_pool` false the name of all; `media_dir`, `restart_on`, `peers`: as
             the role's inputs; `notify` and `watchdog` (s, 0 for none): how a pool is watched; `stop_grace` (s, 0 for as long as the longest
             task), `reboot_grace` (s) and `stop_margin` (s): how one is stopped; `stop_script`, `note_script` and `notes`: paths of the programs
             that stop a pool and note how it ended, and of the notes.
@@ -80,18 +84,21 @@ def _unit_of(pool: Mapping[str, Any], unit: Mapping[str, Any], options: Mapping[
         unit.get("egress", []) if pool["egress"] is None else list(dict.fromkeys([*options["peers"], *pool["egress"]]))
     )
     return {
-        "name": f"celery-worker@{name}.service",
+        "name": f"{options['prefix']}celery-worker@{name}.service",
         "description": f"Celery worker, pool {name} ({', '.join(pool['queues'])})",
-        "user": f"{options['user']}_{name}",
+        "user": f"{options['user']}_{name}" if options["account_per_pool"] else options["user"],
         "shared_memory": f"{pool['memory_max_mib']}M",
-        "umask": "0007",
-        "read_write_paths": [options["media_dir"]] if options["media_dir"] else [],
+        "umask": unit.get("umask", "0007"),
+        "read_write_paths": [
+            *([options["media_dir"]] if options["media_dir"] else []),
+            *unit.get("read_write_paths", []),
+        ],
         "enabled": True,
         "state": "started",
         "restart_on": options["restart_on"],
         "watchdog": int(options["watchdog"]) if options["notify"] else 0,
         "egress": egress,
-        "exec_paths": pool["exec_paths"],
+        "exec_paths": list(dict.fromkeys([*unit.get("exec_paths", []), *pool["exec_paths"]])),
         "listens": pool["listens"],
         "exec_start": " ".join(_command(pool, options)),
         "directives": _directives(pool, options),
@@ -109,8 +116,11 @@ def _command(pool: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
         f"--queues={','.join(pool['queues'])}",
         f"--concurrency={pool['concurrency']}",
         f"--prefetch-multiplier={pool['prefetch_multiplier']}",
-        f"--soft-time-limit={pool['soft_time_limit']}",
-        f"--time-limit={pool['time_limit']}",
+        *(
+            [f"--soft-time-limit={pool['soft_time_limit']}", f"--time-limit={pool['time_limit']}"]
+            if pool["has_own_limits"]
+            else []
+        ),
         f"--max-tasks-per-child={pool['max_tasks_per_child']}",
         # In KiB.
         f"--max-memory-per-child={pool['child_memory_mib'] * 1024}",

@@ -128,6 +128,8 @@ class ManagedFiles:
         self.module = module
         self.changed_paths: list[str] = []
         self.diffs: list[dict[str, str]] = []
+        # What is still there, and counts as gone.
+        self.removed = [Path(path) for path in module.params["absent"]]
         self.wanted = self._taken()
         self._hide_contents()
 
@@ -142,13 +144,15 @@ class ManagedFiles:
             self._validate(wanted, params["validate"])
         for path in params["absent"]:
             self._remove(path)
+        if not self.module.check_mode:
+            self.removed = []
         for item in params["directories"]:
             self._directory(item)
         for item in wanted:
             self._file(item, item in stale)
         for item in params["links"]:
             self._link(item)
-        for path in self._surplus():
+        for path in self._unlisted():
             self._remove(path)
         self.module.exit_json(changed=bool(self.changed_paths), changed_paths=self.changed_paths, diff=self.diffs)
 
@@ -182,9 +186,13 @@ class ManagedFiles:
             self.module.fail_json(msg=f"{source} does not exist; {item['dest']} can't be copied from it")
         return item | {"content": source.read_text() if source.is_file() else ""}
 
+    def _goes(self, path: Path) -> bool:
+        """Tell whether a path is still to be removed, or would be in check mode, before anything is made."""
+        return any(path.is_relative_to(removed) for removed in self.removed)
+
     def _content_differs(self, item: dict[str, Any]) -> bool:
         path = Path(item["dest"])
-        if path.is_symlink() or not path.exists():
+        if self._goes(path) or path.is_symlink() or not path.exists():
             return True
         if not path.is_file():
             self.module.fail_json(msg=f"{path} exists and is no regular file")
@@ -232,8 +240,9 @@ class ManagedFiles:
 
     def _directory(self, item: dict[str, Any]) -> None:
         path = Path(item["path"])
-        if not path.is_dir() or path.is_symlink():
-            if os.path.lexists(path):
+        goes = self._goes(path)
+        if goes or not path.is_dir() or path.is_symlink():
+            if os.path.lexists(path) and not goes:
                 self.module.fail_json(msg=f"{path} exists and is no directory")
             self._note(path, "", "(directory)\n")
             if self.module.check_mode:
@@ -247,7 +256,7 @@ class ManagedFiles:
         if not stale:
             self._fix_attributes(dest, item)
             return
-        before = dest.read_text(errors="replace") if dest.is_file() else ""
+        before = dest.read_text(errors="replace") if dest.is_file() and not self._goes(dest) else ""
         if item["sensitive"]:
             self._note(dest, f"(previous) {HIDDEN}" if before else "", HIDDEN)
         else:
@@ -274,10 +283,10 @@ class ManagedFiles:
 
     def _link(self, item: dict[str, str]) -> None:
         path, target = Path(item["path"]), item["target"]
-        before = str(path.readlink()) if path.is_symlink() else ""
+        before = str(path.readlink()) if path.is_symlink() and not self._goes(path) else ""
         if before == target:
             return
-        if path.is_dir() and not path.is_symlink():
+        if path.is_dir() and not path.is_symlink() and not self._goes(path):
             self.module.fail_json(msg=f"{path} is a directory; it can't become a link")
         self._note(path, f"{before}\n" if before else "", f"{target}\n")
         if self.module.check_mode:
@@ -288,16 +297,16 @@ class ManagedFiles:
         temporary.symlink_to(target)
         temporary.rename(path)
 
-    def _surplus(self) -> list[str]:
+    def _unlisted(self) -> list[str]:
         kept = {item["dest"] for item in self.wanted}
         kept |= {item["path"] for item in self.module.params["links"]}
-        surplus = []
+        unlisted = []
         for rule in self.module.params["purge"]:
             folder = Path(rule["directory"])
             for path in sorted(folder.iterdir()) if folder.is_dir() else []:
                 if str(path) not in kept and any(fnmatch.fnmatch(path.name, pattern) for pattern in rule["patterns"]):
-                    surplus.append(str(path))
-        return surplus
+                    unlisted.append(str(path))
+        return unlisted
 
     def _remove(self, name: str) -> None:
         path = Path(name)

@@ -27,7 +27,7 @@ options:
         elements: path
         default: []
       reload: {description: Reload instead of restart., type: bool, default: false}
-  surplus:
+  purge:
     description:
       - Shell patterns. A unit whose file lies in /etc/systemd/system, that matches and isn't among O(units) is stopped, disabled and
         its file removed.
@@ -190,7 +190,7 @@ class ManagedUnits:
         self.module.fail_json(msg=message, journal=self._journal(name))
 
     def _retire(self) -> None:
-        """Find the units that match a pattern of surplus and that nobody wants any more."""
+        """Find the units that match a pattern of purge and that nobody wants any more."""
         wanted = {unit["name"] for unit in self.module.params["units"]}
         for path in sorted(UNIT_FOLDER.iterdir()):
             name = path.name
@@ -202,7 +202,7 @@ class ManagedUnits:
                     self.done["disabled"].append(name)
 
     def _matches(self, name: str) -> bool:
-        return any(fnmatch.fnmatch(name, pattern) for pattern in self.module.params["surplus"])
+        return any(fnmatch.fnmatch(name, pattern) for pattern in self.module.params["purge"])
 
     def _remove(self) -> None:
         if not self.done["removed"] or self.module.check_mode:
@@ -257,7 +257,7 @@ def main() -> None:
                     "reload": {"type": "bool", "default": False},
                 },
             },
-            "surplus": {"type": "list", "elements": "str", "default": []},
+            "purge": {"type": "list", "elements": "str", "default": []},
             "ready_timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pack_source
-short_description: Pack a folder of the controller into an archive whose name says what is in it
+short_description: Pack a folder of the controller, or texts, into an archive whose name says what is in it
 description:
   - Lists the files of a folder, computes a digest of names, modes and contents, and writes a reproducible archive. The same folder always
     gives the same digest.
   - Refuses a folder with links that lead out of it.
   - Runs on the controller alone.
 options:
-  src: {description: The folder., type: path, required: true}
+  src: {description: The folder. Either this or O(files)., type: path}
+  files: {description: "Contents of files by their path in the archive, in place of a folder.", type: dict}
   exclude: {description: Shell patterns of names or relative paths to leave out., type: list, elements: str, default: []}
   gitignore:
     description:

@@ -272,8 +272,8 @@ class Access:
                 may = list(rights) if kind == "n" or self._may_use(role, name) else []
                 # Everybody may use the schema public.
                 may = has if kind == "n" and name == "public" else may
-                if surplus := sorted(set(has) - set(may)):
-                    self._do(f"REVOKE {', '.join(surplus)} ON {word} {place} FROM {{}}", *names, role)
+                if too_many := sorted(set(has) - set(may)):
+                    self._do(f"REVOKE {', '.join(too_many)} ON {word} {place} FROM {{}}", *names, role)
                 if missing := sorted(set(may) - set(has)):
                     self._do(f"GRANT {', '.join(missing)} ON {word} {place} TO {{}}", *names, role)
 
@@ -288,8 +288,8 @@ class Access:
                 has = {entry.split(" ")[1] for entry in defaults.get(kind, []) if entry.split(" ")[0] == role}
                 may = set(rights) if "*" in self.roles[role]["tables"] else set()
                 change = f"ALTER DEFAULT PRIVILEGES FOR ROLE {{}} %s ON {word} %s {{}}"
-                if surplus := sorted(has - may):
-                    self._do(change % (f"REVOKE {', '.join(surplus)}", "FROM"), self.owner, role)
+                if too_many := sorted(has - may):
+                    self._do(change % (f"REVOKE {', '.join(too_many)}", "FROM"), self.owner, role)
                 if missing := sorted(may - has):
                     self._do(change % (f"GRANT {', '.join(missing)}", "TO"), self.owner, role)
 

@@ -14,6 +14,9 @@ options:
   folder: {description: The folder whose folders are the releases., type: path, required: true}
   current: {description: Path of the release that is in use. It stays., type: path, required: true}
   keep: {description: Number of releases and number of codes to keep., type: int, required: true}
+  interpreters:
+    description: A folder of interpreters. One that the environment of no release that stays was made with is removed, too.
+    type: path
 author: The plainhost maintainers
 """
 
@@ -28,6 +31,11 @@ EXAMPLES = r"""
 RETURN = r"""
 removed:
   description: Names of the releases that were removed (or would be, in check mode).
+  returned: always
+  type: list
+  elements: str
+removed_interpreters:
+  description: Names of the interpreters that were removed (or would be, in check mode).
   returned: always
   type: list
   elements: str
@@ -94,13 +102,21 @@ def remove(release: Path) -> None:
     shutil.rmtree(release)
 
 
-def surplus(folder: Path, current: str, keep: int) -> list[str]:
+def removable(folder: Path, current: str, keep: int) -> list[str]:
     """Return the names of the releases to remove, sorted."""
     releases, refused = read(folder)
     # Also where its mark is older than others, since check mode writes none.
     counted = [Release(r.name, float("inf"), r.code) if r.name == current else r for r in releases]
     stay = kept(counted, keep) | {current}
     return sorted(name for name in [*refused, *(release.name for release in releases)] if name not in stay)
+
+
+def unused(interpreters: Path, releases: Iterable[Path]) -> list[str]:
+    """Return the names of the interpreters that no environment of these releases was made with, sorted."""
+    files = [release / "venv/pyvenv.cfg" for release in releases]
+    made_with = " ".join(file.read_text() for file in files if file.is_file())
+    names = [path.name for path in interpreters.iterdir()] if interpreters.is_dir() else []
+    return sorted(name for name in names if f"{interpreters / name}/" not in made_with)
 
 
 def main() -> None:
@@ -110,6 +126,7 @@ def main() -> None:
             "folder": {"type": "path", "required": True},
             "current": {"type": "path", "required": True},
             "keep": {"type": "int", "required": True},
+            "interpreters": {"type": "path"},
         },
         supports_check_mode=True,
     )
@@ -118,15 +135,19 @@ def main() -> None:
         if not module.check_mode:
             module.fail_json(msg=f"{current} does not exist, so it can't be the release in use; nothing was removed")
         # It isn't built in check mode, and what it pushes out isn't known before it is.
-        module.exit_json(changed=False, removed=[])
-    names = surplus(folder, current.name, module.params["keep"])
+        module.exit_json(changed=False, removed=[], removed_interpreters=[])
+    names = removable(folder, current.name, module.params["keep"])
     if not module.check_mode:
         # It is the newest from now on, though it may have been deployed before with the same marks.
         (current / DEPLOYED).touch()
         os.utime(current / DEPLOYED)
         for name in names:
             remove(folder / name)
-    module.exit_json(changed=bool(names), removed=names)
+    interpreters = Path(module.params["interpreters"] or "/nonexistent")
+    idle = unused(interpreters, (path for path in folder.iterdir() if path.name not in names))
+    for name in [] if module.check_mode else idle:
+        shutil.rmtree(interpreters / name)
+    module.exit_json(changed=bool(names or idle), removed=names, removed_interpreters=idle)
 
 
 if __name__ == "__main__":

@@ -281,8 +281,8 @@ class LiveConfig:
             reply = server.call("ACL", "SETUSER", name, "reset", *rules)
             if reply != '"OK"':
                 self.module.fail_json(msg=f"redis refuses the rules of the user {name}: {reply}")
-        if surplus := sorted(present - set(self.users)):
-            server.call("ACL", "DELUSER", *surplus)
+        if unknown := sorted(present - set(self.users)):
+            server.call("ACL", "DELUSER", *unknown)
         self.users_changed = granted(json.loads(server.call("ACL", "LIST"))) != granted(before)
 
     def _shows_another_certificate(self, current: dict[str, str]) -> bool:

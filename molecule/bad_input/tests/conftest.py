@@ -44,3 +44,8 @@ def system(host: Any, request: pytest.FixtureRequest) -> Iterator[None]:
     host.check_output(f"mv {OS_RELEASE} {OS_RELEASE}.kept; printf %s {shlex.quote(lines)} > {OS_RELEASE}")
     yield
     host.check_output(f"mv {OS_RELEASE}.kept {OS_RELEASE}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put last what changes the host; the order within a file is left as it comes."""
+    items.sort(key=lambda item: item.path.name == "test_roles_alone.py")

@@ -79,10 +79,11 @@ def inspect(host: Any, question: str) -> dict[str, Any]:
     return found
 
 
-def redis_command(command: str) -> str:
+def redis_command(command: str, server: str = "redis") -> str:
     """Return what runs redis-cli as the administrator, whose password stands in the environment only."""
     between = r's,^requirepass "\(.*\)"$,\1,p'
-    return f"REDISCLI_AUTH=$(sed -n '{between}' /etc/redis/access.conf) redis-cli -s {REDIS_SOCKET} {command}"
+    socket = f"/run/{server}/redis-server.sock"
+    return f"REDISCLI_AUTH=$(sed -n '{between}' /etc/{server}/access.conf) redis-cli -s {socket} {command}"
 
 
 def redis(host: Any, command: str) -> str:

@@ -1,6 +1,7 @@
 """How a release is built: what the project and its dependencies bring runs as an account without rights, and root takes over files alone."""
 
 import json
+import re
 import shlex
 import subprocess
 
@@ -8,6 +9,8 @@ import hostile_project
 import pytest
 import stack
 from testinfra import get_host
+
+from testbench.podman import ROOT
 
 NAMES = ("bookworm", "trixie")
 CREDENTIALS = "/etc/sample/credentials"
@@ -162,3 +165,29 @@ def test_a_link_to_a_secret_is_refused_and_none_of_it_shown(linked, secret_key):
 def secret_key():
     """Return the key that Django has on the host."""
     return reach("trixie").check_output(f"cat {shlex.quote(CREDENTIALS)}/secret_key").strip()
+
+
+def test_a_package_that_is_named_is_built_from_source_and_no_other():
+    host = reach("bookworm")
+    # The account's cache has the source distributions that were built.
+    wheels = host.check_output("find /opt/sample/build/cache -path '*sdists*' -name '*.whl' -printf '%f\n'")
+    pinned = re.findall(r"^([a-z0-9-]+)==", (ROOT / "sample_project/requirements.lock").read_text(), re.MULTILINE)
+    assert {wheel.partition("-")[0] for wheel in wheels.split()} & {name.replace("-", "_") for name in pinned} == {
+        "sqlparse"
+    }
+    assert "sqlparse" in host.check_output("ls /opt/sample/current/venv/lib/python3.11/site-packages")
+
+
+def test_what_a_build_needs_is_gone_after_it():
+    host = reach("bookworm")
+    assert host.run("command -v m4").rc != 0
+    log = host.check_output("cat /var/log/dpkg.log")
+    assert " install m4:" in log
+    assert not host.file("/opt/sample/tools/compilers.json").exists
+
+
+def test_a_release_has_the_python_that_is_asked_for():
+    host = reach("trixie")
+    assert host.check_output("readlink /opt/sample/current/venv/bin/python") == "/usr/bin/python3.13"
+    worker = host.check_output("systemctl show --property MainPID --value celery-worker@main.service")
+    assert host.check_output(f"readlink /proc/{worker}/exe") == "/usr/bin/python3.13"

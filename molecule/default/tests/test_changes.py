@@ -1,5 +1,6 @@
 """What a run with another inventory changes, and what it must leave alone."""
 
+import re
 import shutil
 
 import pytest
@@ -74,12 +75,25 @@ def test_a_changed_configuration_restarts_its_service(states, name):
     assert len({before["flower"], during["flower"], after["flower"]}) == 3
 
 
-def test_a_project_that_sets_celery_past_its_settings_is_refused_and_changes_nothing(play, tmp_path):
-    source = tmp_path / "project"
+@pytest.fixture
+def source(tmp_path):
+    """Return a copy of the sample project."""
+    copy = tmp_path / "project"
     ignored = shutil.ignore_patterns("__pycache__", ".*", "db.sqlite3", "media", "staticfiles")
-    shutil.copytree(ROOT / "sample_project", source, ignore=ignored)
+    return shutil.copytree(ROOT / "sample_project", copy, ignore=ignored)
+
+
+# When the settings were read already.
+LATE = """
+@app.on_after_configure.connect
+def late(sender, **_):
+    sender.conf.update(accept_content=["json", "pickle"], task_acks_late=False)
+"""
+
+
+def test_a_project_that_sets_celery_past_its_settings_is_refused_and_changes_nothing(play, source):
     with (source / "sample/celery.py").open("a") as celery:
-        celery.write('\napp.conf.update(accept_content=["json", "pickle"], task_acks_late=False)\n')
+        celery.write(LATE)
     before = look("trixie")
     refused = play("project", limit="trixie", django_project_source=str(source))
     assert refused.status != 0
@@ -87,3 +101,60 @@ def test_a_project_that_sets_celery_past_its_settings_is_refused_and_changes_not
     assert "accept_content" in refused.words
     assert "Fix:" in refused.words
     assert look("trixie") == before
+
+
+def test_a_site_on_settings_of_its_own_is_refused_before_anything_is_migrated(play, source):
+    wsgi = source / "sample/wsgi.py"
+    line = 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sample.settings")'
+    wsgi.write_text(wsgi.read_text().replace(line, 'os.environ["DJANGO_SETTINGS_MODULE"] = "sample.settings"'))
+    (source / "housekeeping/migrations").mkdir()
+    (source / "housekeeping/migrations/__init__.py").touch()
+    (source / "housekeeping/migrations/0001_initial.py").write_text(
+        "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n    operations = []\n"
+    )
+    before = look("trixie")
+    refused = play("project", limit="trixie", django_project_source=str(source))
+    assert refused.status != 0
+    assert "stack_wsgi_app: 'sample.wsgi:application': sample/wsgi.py, line 7 replaced" in refused.words
+    assert line in refused.words
+    assert "Traceback" not in refused.output
+    assert look("trixie") == before
+    host = get_host(f"ansible://trixie?ansible_inventory={stack.INVENTORY}&sudo=true")
+    query = "select count(*) from django_migrations where app = 'housekeeping'"
+    assert host.check_output(f'runuser -u postgres -- psql -d sample -tAc "{query}"') == "0"
+    # The message says where the traceback is.
+    folder = re.search(r"/opt/sample/\S+/\.output/probe", refused.words)
+    assert folder, refused.output
+    assert "Traceback" in host.check_output(f"cat {folder.group()}/stdout")
+
+
+def test_a_release_with_other_settings_alone_is_not_built_again(play):
+    host = get_host(f"ansible://trixie?ansible_inventory={stack.INVENTORY}&sudo=true")
+    before = look("trixie")
+    others = set(host.check_output("ls /opt/sample/releases").split())
+    # Refused before it is current, so that the host stays as it is.
+    steps = [{"at": "before_migration", "manage": "no_such_command"}]
+    refused = play("project", limit="trixie", stack_environment={"NOBODY": "reads it"}, stack_release_steps=steps)
+    assert refused.status != 0
+    assert "no_such_command" in refused.words
+    assert look("trixie") == before
+    (new,) = set(host.check_output("ls /opt/sample/releases").split()) - others
+    folder = f"/opt/sample/releases/{new}"
+    for name in ("venv/pyvenv.cfg", "src/manage.py"):
+        old, copy = (
+            host.check_output(f"stat --format='%y %U %a' {path}/{name}") for path in (before["current"], folder)
+        )
+        assert old == copy
+    assert "NOBODY" in host.check_output(f"cat {folder}/config/environment")
+    assert host.check_output(f"cat {folder}/.built") == new
+    host.check_output(f"rm -r {folder}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_deployment_printed_is_kept_for_root_without_secrets(name):
+    host = get_host(f"ansible://{name}?ansible_inventory={stack.INVENTORY}&sudo=true")
+    output = f"{look(name)['current']}/.output"
+    assert host.check_output(f"cat {output}/before_switch_0/stdout").strip().endswith("the step knows ********")
+    assert '{"status": 200}' in host.check_output(f"cat {output}/site/stdout")
+    assert "Running migrations:" in host.check_output(f"cat {output}/migrate/stdout")
+    assert host.check_output(f"find {output} -perm /077 -o ! -user root") == ""

@@ -112,6 +112,37 @@ def test_its_key_is_roots(host):
     assert (key.user, key.mode) == ("root", 0o600)
 
 
+# --- Who asks ---
+
+
+@pytest.fixture
+def mirror(host):
+    """Let the site answer with the environment of each request, as its real service is run otherwise."""
+    unit = "/etc/systemd/system/django-web.service"
+    folder = f"{unit}.d"
+    command = host.check_output(f"sed -n 's/^ExecStart=//p' {unit}")
+    assert "sample.wsgi:application" in command
+    shown = command.replace("sample.wsgi:application", "wsgiref.simple_server:demo_app")
+    text = f"[Service]\nExecStart=\nExecStart={shown}\n"
+    host.check_output(f"mkdir -p {folder} && printf '%s' {shlex.quote(text)} > {folder}/mirror.conf")
+    host.check_output("systemctl daemon-reload && systemctl restart django-web.service")
+    yield
+    host.check_output(f"rm -r {folder} && systemctl daemon-reload && systemctl restart django-web.service")
+
+
+@pytest.mark.usefixtures("mirror")
+def test_the_project_learns_the_clients_address_and_not_what_the_client_says(front):
+    connection = front.connect(PATIENCE)
+    try:
+        connection.request("GET", "/", None, {"X-Forwarded-For": "203.0.113.9", "X-Real-IP": "203.0.113.9"})
+        own = connection.sock.getsockname()[0]
+        seen = connection.getresponse().read().decode()
+    finally:
+        connection.close()
+    assert f"REMOTE_ADDR = '{own}'" in seen
+    assert "203.0.113.9" not in seen
+
+
 # --- TLS ---
 
 
@@ -178,7 +209,7 @@ def test_plain_http_leads_to_https(address):
 # --- What browsers are told ---
 
 SAID = {
-    "Strict-Transport-Security": r"max-age=31536000",
+    "Strict-Transport-Security": r"max-age=3600",
     "X-Content-Type-Options": r"nosniff",
     "X-Frame-Options": r"DENY",
     "Referrer-Policy": r"same-origin",

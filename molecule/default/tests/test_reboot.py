@@ -6,7 +6,7 @@ import pytest
 import stack
 
 STARTED = "39f53479d3a045ac8e11786248231fbf"
-EVERYTHING = [*stack.UNITS, "redis-server.service"]
+EVERYTHING = [*stack.UNITS, "redis-server.service", "redis-cache.service"]
 
 
 def starts(host, since, until):

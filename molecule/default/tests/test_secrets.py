@@ -17,7 +17,7 @@ def own_credentials(account):
 
 
 # What each service has for its job. A project that asks for more names it; settings that want a key find one that opens nothing.
-WORK = {"broker_url", "database_user", "database_password", "secret_key"}
+WORK = {"broker_url", "cache_url", "cache_celery_url", "database_user", "database_password", "secret_key"}
 CREDENTIALS = {
     "celery-worker@high.service": WORK,
     "celery-worker@main.service": WORK,
@@ -40,10 +40,22 @@ def test_djangos_key_is_with_who_checks_signatures(host, unit):
 
 
 def test_the_search_knows_every_secret(once):
-    known = {"admin_password", "database_password", "secret_key", "flower.conf", "access.conf"}
-    known |= {"secret_key_beat", "secret_key_flower"}
-    known |= {f"database_password_{service}" for service in ("web", "worker", "beat", "cleaner")}
-    known |= {f"broker_url_{service}" for service in ("web", "worker", "beat", "flower", "operator")}
+    known = {
+        "admin_password",
+        "database_password",
+        "secret_key",
+        "flower.conf",
+        "access.conf",
+        "access.conf of the cache",
+    }
+    known |= {f"secret_key_{service}" for service in ("beat", "flower", "process")}
+    known |= {f"database_password_{service}" for service in ("web", "worker", "beat", "cleaner", "process")}
+    known |= {
+        f"{name}_{service}"
+        for name in ("cache_url", "cache_celery_url")
+        for service in ("web", "worker", "beat", "operator", "process")
+    }
+    known |= {f"broker_url_{service}" for service in ("web", "worker", "beat", "flower", "operator", "process")}
     assert set(once(look_around)["secrets"]) == known
 
 

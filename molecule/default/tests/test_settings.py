@@ -18,13 +18,31 @@ def asked(host):
 @pytest.mark.parametrize("unit", stack.UNITS)
 def test_a_service_loads_what_the_operators_commands_load(once, unit):
     seen = once(asked)
-    wanted = seen["settings"]["operator"]
+    wanted = seen["settings"]["operator"] | {"project": seen["settings"][unit]["project"]}
     assert wanted["broker_transport_options"]["visibility_timeout"] == 7200
     assert wanted["runtime"]["parts"], "stock Celery: this would not show that the runtime is the same everywhere"
     # Each meets the broker and the database under a name of its own; Flower has no business with the database.
     user = next(service for service in DATABASE_USERS if service in unit)
     assert seen["settings"][unit] == wanted | {"broker_user": user, "database_user": DATABASE_USERS[user]}
     assert (wanted["broker_user"], wanted["database_user"]) == ("operator", "sample")
+
+
+@pytest.mark.parametrize("unit", stack.UNITS)
+def test_the_project_reads_its_servers_from_its_environment_with_the_service_s_own_logins(host, once, unit):
+    seen = once(asked)["settings"][unit]
+    if host.backend.host != "trixie":
+        assert (seen["project"]["database_user"], seen["project"]["has_broker"]) == ("", False)
+        return
+    wanted = {"database_user": seen["database_user"], "database": "/run/postgresql"}
+    assert seen["project"] == wanted | {"has_password": True, "has_broker": True, "has_key": True}
+
+
+def test_files_of_the_inventory_are_in_the_source_as_root_s(host):
+    file = host.file("/opt/sample/current/src/etc/site.ini")
+    assert file.exists == (host.backend.host == "trixie")
+    if file.exists:
+        assert (file.user, file.group, file.mode) == ("root", "root", 0o644)
+        assert file.content_string == "[site]\nname = trixie\n"
 
 
 @pytest.mark.parametrize("unit", stack.UNITS)

@@ -19,6 +19,7 @@ from celery_plan import celery_plan
 CLOSED, NETWORKED = 0.3, 1.0
 WORST_SCORES = {
     "redis-server.service": CLOSED,
+    "redis-cache.service": CLOSED,
     "postgresql@{version}-main.service": CLOSED,
     "celery-beat.service": CLOSED,
     "celery-flower.service": CLOSED,
@@ -106,6 +107,33 @@ def test_memory_that_is_shared_by_name_is_the_units_own(host, unit):
         assert int(host.check_output(f"stat --file-system --format='%b' {inside}")) * 4096 <= int(limit)
     finally:
         host.check_output(f"rm {inside}/{name}")
+
+
+@pytest.mark.parametrize(
+    ("unit", "folder"),
+    [
+        ("redis-server.service", "/run/redis"),
+        ("redis-server.service", "/var/lib/redis"),
+        ("redis-cache.service", "/run/redis-cache"),
+        ("postgresql@{version}-main.service", "/run/postgresql"),
+        ("postgresql@{version}-main.service", "/var/lib/postgresql"),
+        ("postgresql@{version}-main.service", "/tmp"),
+        ("postgresql@{version}-main.service", "/dev/shm"),
+        ("nginx.service", "/run/nginx"),
+        ("nginx.service", "/var/cache/nginx"),
+        ("django-web.service", "/var/lib/sample/media"),
+    ],
+)
+def test_a_service_can_t_execute_what_it_can_write(host, unit, folder):
+    process = stack.main_pid(host, unit.format(version=host.check_output("ls /etc/postgresql")))
+    program = f"{folder}/test-{time.time_ns()}"
+    host.check_output(f"install --mode=755 /usr/bin/true /proc/{process}/root{program}")
+    try:
+        # As the unit sees it.
+        answer = host.run(f"nsenter --target {process} --mount {program}")
+        assert (answer.rc, "Permission denied" in answer.stderr) == (126, True), answer.stderr
+    finally:
+        host.check_output(f"rm /proc/{process}/root{program}")
 
 
 def states(host):

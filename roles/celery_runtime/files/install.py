@@ -18,6 +18,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).resolve().parent
+# Python is started without the folder of its script.
+sys.path.insert(0, str(HERE))
+
+from supported import beside_kombu, judge, lock_for, requirements  # noqa: E402 (see above)
+
 # A pinned entry of the lock with its hash lines.
 ENTRY = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?==.*(?:\n[ \t]+.*)*", re.MULTILINE)
 
@@ -30,22 +35,8 @@ def installed(environment: Path) -> dict[str, str]:
 
 def supported(text: str, wheel: Path) -> list[Requirement]:
     """Return the ranges of a requirements file without options, and those that a wheel names, whatever it needs them for."""
-    lines = (line.split("#")[0].strip() for line in text.splitlines())
     [runtime] = distributions(path=[str(wheel)])
-    return [Requirement(line) for line in [*lines, *(runtime.requires or [])] if line]
-
-
-def unsupported(present: dict[str, str], ranges: list[Requirement]) -> list[str]:
-    """Return a line for each installed package that is out of its range, with both versions."""
-    faults = []
-    for wanted in ranges:
-        version = present.get(canonicalize_name(wanted.name))
-        if version is not None and not wanted.specifier.contains(version, prereleases=True):
-            faults.append(
-                f"{wanted.name} {version} comes from the project's requirements; supported is {wanted.name}{wanted.specifier}. "
-                "Change the project's lock (django_project_requirements)"
-            )
-    return faults
+    return [*requirements(text), *(Requirement(line) for line in runtime.requires or [])]
 
 
 def missing(lock: str, present: dict[str, str]) -> str:
@@ -81,12 +72,15 @@ def main() -> int:
     parser.add_argument("--environment", type=Path, required=True, help="the project's virtual environment")
     parser.add_argument("--uv", required=True, help="the command uv")
     parser.add_argument("--wheel", type=Path, required=True, help="the runtime's")
+    parser.add_argument("--part", action="append", default=[], help="a part of the runtime that is on")
     parser.add_argument("--check", action="store_true", help="check only")
     options = parser.parse_args()
     if options.check:
         return check(options.uv, options.environment)
     present = installed(options.environment)
-    faults = unsupported(present, supported((HERE / "requirements.in").read_text(), options.wheel))
+    ranges = supported((HERE / "requirements.in").read_text(), options.wheel)
+    versions = {name: [version] for name, version in present.items()}
+    faults, warnings = judge(versions, [*ranges, *beside_kombu(versions, HERE)], options.part)
     if "django" not in present:
         faults.append(
             "Django is not among the project's requirements (django_project_requirements); is it the right file?"
@@ -96,14 +90,14 @@ def main() -> int:
         return 1
     python = f"--python={options.environment}/bin/python"
     with tempfile.NamedTemporaryFile("w", suffix=".lock") as lock:
-        lock.write(missing((HERE / "runtime.lock").read_text(), present) + this_wheel(options.wheel))
+        lock.write(missing(lock_for(present, HERE), present) + this_wheel(options.wheel))
         lock.flush()
         command = [options.uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
         result = subprocess.run([*command, python, f"--requirement={lock.name}"], check=False)
     if result.returncode != 0:
         return 1
     added = sorted(set(installed(options.environment)) - set(present))
-    sys.stdout.write(f"added: {', '.join(added) or 'nothing'}\n")
+    sys.stdout.write("".join(f"warning: {one}\n" for one in warnings) + f"added: {', '.join(added) or 'nothing'}\n")
     return 0
 
 

@@ -21,7 +21,13 @@ from typing import Any
 # Temporary folders on purpose: that is where secrets are forgotten.
 PLACES = ("/etc", "/opt", "/var", "/run", "/usr/local", "/home", "/srv", "/root", "/tmp", "/dev/shm")  # noqa: S108 (looked through, not written to)
 CODE = ("/opt/sample", "/etc", "/usr/local", "/usr/lib/systemd", "/usr/bin")
-SOURCES = ("/etc/sample/credentials", "/etc/sample/flower.conf", "/etc/redis/access.conf")
+SOURCES = (
+    "/etc/sample/credentials",
+    "/etc/sample/flower.conf",
+    "/etc/redis/access.conf",
+    "/etc/redis-cache/access.conf",
+)
+NAMES = {"/etc/redis-cache/access.conf": "access.conf of the cache"}
 OTHERS = ("nobody", "ops")
 # Journal files are searched as what journalctl prints, since they may be compressed.
 SKIPPED = ("/var/log/journal",)
@@ -39,7 +45,7 @@ def secrets() -> dict[str, bytes]:
         for path in sorted(source.iterdir()) if source.is_dir() else [source]:
             for word in SECRET.findall(path.read_bytes()):
                 # The first: behind the administrator's password stand mere hashes of the users'.
-                found.setdefault(path.name, word)
+                found.setdefault(NAMES.get(str(path), path.name), word)
     return found
 
 

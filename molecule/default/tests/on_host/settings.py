@@ -21,7 +21,8 @@ PYTHON = f"{LIVE}/venv/bin/python"
 OWN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "INVOCATION_ID")
 # Secrets leave the host as a hash. `default=str`: what JSON doesn't know is compared by how it shows.
 ASK = """
-import hashlib, json
+import hashlib, json, os
+from importlib import import_module
 from celery.app.utils import find_app
 from celery_runtime.configuration import load
 from celery_runtime.overlay import operational
@@ -30,7 +31,7 @@ configuration = load()
 app = find_app(configuration.celery_app)
 app.loader.import_default_modules()
 app.finalize(auto=True)
-seen = {name: app.conf[name] for name in sorted(operational(configuration))}
+seen = {name: app.conf[name] for name in sorted({*operational(configuration), *configuration.celery_defaults})}
 login, _, location = app.conf.broker_url.partition("@")
 databases = {name: dict(one) for name, one in settings.DATABASES.items()}
 seen["database_user"] = databases["default"].pop("USER", "")
@@ -38,6 +39,14 @@ databases["default"].pop("PASSWORD", None)
 seen |= {"DATABASES": databases, "broker": location, "timezone": app.conf.timezone}
 seen["broker_user"] = login.partition("//")[2].partition(":")[0]
 seen["runtime"] = vars(configuration.runtime)
+own = import_module(configuration.project_settings)
+seen["project"] = {
+    "database_user": own.DATABASES["default"].get("USER", ""),
+    "database": own.DATABASES["default"].get("HOST", ""),
+    "has_password": os.environ.get("POSTGRES_PASSWORD", "") == settings.DATABASES["default"].get("PASSWORD", ""),
+    "has_broker": os.environ.get("CELERY_BROKER_URL") == app.conf.broker_url,
+    "has_key": os.environ.get("DJANGO_SECRET_KEY") == settings.SECRET_KEY,
+}
 for name in ["DATABASES"]:
     seen[name] = hashlib.sha256(json.dumps(seen[name], default=str, sort_keys=True).encode()).hexdigest()
 print("answer:" + json.dumps(seen, default=str, sort_keys=True))

@@ -14,6 +14,7 @@ import re
 import shlex
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -58,7 +59,7 @@ def host_of(address: str) -> str:
 
 def index_hosts(index: dict[str, str]) -> tuple[list[str], list[str]]:
     """Return the names to reach for packages: those that must be found, and those that a proxy may reach in their place."""
-    if index.get("UV_NO_INDEX"):
+    if index.get("UV_OFFLINE"):
         return [], []
     # In UV_INDEX an index may have a name: `name=https://…`.
     urls = [url for name, value in index.items() if INDEXES.fullmatch(name) for url in value.split()]
@@ -115,6 +116,16 @@ def ensure_account(settings: dict[str, str]) -> int:
     return account.pw_uid
 
 
+def interpreter_fault(python: Path) -> str:
+    """Return why services may not run on an interpreter; empty when they may. Whoever could write to it would be in each of them."""
+    if not python.is_file():
+        return "is not on this host"
+    status = python.stat()
+    return (
+        "doesn't belong to root alone" if status.st_uid != 0 or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else ""
+    )
+
+
 def fresh_tree(settings: dict[str, str], owner: int) -> None:
     """Make the folder of a build anew; nobody writes to it but the steps."""
     tree = Path(settings["folder"]) / "tree"
@@ -153,7 +164,7 @@ def git(settings: dict[str, str], options: argparse.Namespace) -> int:
     proxies = {name: value for name, value in index.items() if PROXIES.fullmatch(name) or name.lower() == "no_proxy"}
     host = host_of(options.rest[options.rest.index("--repository") + 1])
     own = [*([host] if host else []), *options.host]
-    through = index_hosts(proxies | {"UV_NO_INDEX": ""})[0] if proxies else []
+    through = index_hosts(proxies | {"UV_OFFLINE": ""})[0] if proxies else []
     files = {name: HERE / name for name in ("git_key", "git_known_hosts")}
     credentials = {name: text for name, file in files.items() if file.is_file() and (text := file.read_text())}
     return step("git", options.rest, (through or own, own), {**credentials, "index": json.dumps(proxies)})
@@ -162,17 +173,28 @@ def git(settings: dict[str, str], options: argparse.Namespace) -> int:
 def install(settings: dict[str, str], options: argparse.Namespace) -> int:
     """Run a step that downloads packages; with --fresh as the first of a build."""
     owner = ensure_account(settings)
+    if why := interpreter_fault(Path(settings["python"])):
+        raise Refused(f"{settings['python']} {why}: correct stack_python")
     if options.fresh:
         fresh_tree(settings, owner)
     index = index_of(HERE / "index.env", dict(os.environ))
     wanted, optional = index_hosts(index)
-    wanted += [] if index.get("UV_NO_INDEX") else options.host
+    wanted += [] if index.get("UV_OFFLINE") else options.host
     return step("install", options.rest, (wanted, optional), {"index": json.dumps(index)})
 
 
 def check(_settings: dict[str, str], options: argparse.Namespace) -> int:
     """Run a step that needs neither network nor credentials."""
     return step("check", options.rest, ([], []), {})
+
+
+def commands(_settings: dict[str, str], options: argparse.Namespace) -> int:
+    """Run a command of the project's own, which reaches the hosts that it names; of the index's variables it gets proxies alone."""
+    index = index_of(HERE / "index.env", dict(os.environ))
+    proxies = {name: value for name, value in index.items() if PROXIES.fullmatch(name) or name.lower() == "no_proxy"}
+    through = index_hosts(proxies)[0] if options.host and any(map(PROXIES.fullmatch, proxies)) else []
+    hosts = (through, options.host) if through else (options.host, [])
+    return step("commands", options.rest, hosts, {"index": json.dumps(proxies)})
 
 
 def finish(settings: dict[str, str], options: argparse.Namespace) -> int:
@@ -185,17 +207,21 @@ def finish(settings: dict[str, str], options: argparse.Namespace) -> int:
         [*command, f"--interpreter={settings['python']}", str(tree), str(release), "src", "venv"], check=False
     )
     shutil.rmtree(tree)
-    (Path(settings["folder"]) / "source.tar.gz").unlink(missing_ok=True)
+    for name in ("source.tar.gz", "files.tar.gz"):
+        (Path(settings["folder"]) / name).unlink(missing_ok=True)
     if done.returncode == 0:
         (release / ".built").write_text(f"{release.name}\n")
     return done.returncode
+
+
+PARTS = {"git": git, "install": install, "check": check, "commands": commands, "finish": finish}
 
 
 def main() -> int:
     """Run one part of a build."""
     parser = argparse.ArgumentParser(description=__doc__)
     parts = parser.add_subparsers(dest="part", required=True)
-    for name in ("git", "install", "check"):
+    for name in ("git", "install", "check", "commands"):
         one = parts.add_parser(name)
         if name == "install":
             one.add_argument("--fresh", action="store_true", help="make the build's folder anew")
@@ -207,7 +233,7 @@ def main() -> int:
     os.umask(0o022)
     settings: dict[str, str] = json.loads((HERE / "build.json").read_text())
     try:
-        return {"git": git, "install": install, "check": check, "finish": finish}[options.part](settings, options)
+        return PARTS[options.part](settings, options)
     except Refused as reason:
         sys.stderr.write(f"{reason}\n")
         return 1

@@ -33,12 +33,14 @@ class Tree:
         owner: number of the account that alone may have written it.
         seen_as: path under which the services see the tree's root; absolute links may lead there.
         interpreters: paths of the interpreter, where links in a folder `bin` of an environment may lead.
+        apart: whether a link must stay within the name that is taken over, and may not lead to another of the release.
     """
 
     source: Path
     owner: int
     seen_as: str
     interpreters: frozenset[str]
+    apart: bool = False
     faults: list[str] = field(default_factory=list)
 
     def fault(self, name: str, what: str) -> None:
@@ -51,7 +53,7 @@ class Tree:
         Only targets in their plain form are let through: up first, then down. Then each link stays inside if it does by its letters, and
         what it leads through are links of which the same is known.
         """
-        if target in self.interpreters and Path(name).parent.name == "bin":
+        if not self.apart and target in self.interpreters and Path(name).parent.name == "bin":
             return ""
         inside = target.startswith(f"{self.seen_as}/")
         if target.startswith("/") and not inside:
@@ -60,6 +62,9 @@ class Tree:
         ups = next((at for at, part in enumerate(parts) if part != ".."), len(parts))
         if ".." in parts[ups:]:
             return "by a detour"
+        if self.apart:
+            own = parts[:1] == [Path(name).parts[0]] if inside else ups <= len(Path(name).parts) - 2
+            return "" if own else f"out of {Path(name).parts[0]}"
         return "out of the release" if ups > (0 if inside else len(Path(name).parts) - 1) else ""
 
     def copy(self, name: str, into: Path) -> None:
@@ -156,6 +161,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--owner", type=int, required=True, help="number of the account that wrote the tree")
     parser.add_argument("--seen-as", required=True, help="where services see the tree's root")
+    parser.add_argument("--apart", action="store_true", help="refuse links to other names of the release")
     parser.add_argument("--interpreter", default="/usr/bin/python3")
     parser.add_argument("source", type=Path)
     parser.add_argument("into", type=Path)
@@ -163,7 +169,8 @@ def main() -> int:
     options = parser.parse_args()
     os.umask(0o022)
     interpreters = frozenset({options.interpreter, str(Path(options.interpreter).resolve())})
-    faults = take_over(Tree(options.source, options.owner, options.seen_as, interpreters), options.names, options.into)
+    tree = Tree(options.source, options.owner, options.seen_as, interpreters, options.apart)
+    faults = take_over(tree, options.names, options.into)
     for fault in faults[:SHOWN]:
         sys.stderr.write(f"refused: {fault}\n")
     if len(faults) > SHOWN:

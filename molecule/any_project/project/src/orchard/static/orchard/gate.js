@@ -1,0 +1,1 @@
+const gate = new WebSocket(`wss://${location.host}/live/gate`);

@@ -22,42 +22,17 @@ os.environ["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
 
 from ansible.inventory.host import Host  # noqa: E402 (see above)
 from ansible.inventory.manager import InventoryManager  # noqa: E402 (see above)
-from ansible.parsing.dataloader import DataLoader  # noqa: E402 (see above)
 from ansible.playbook import Playbook  # noqa: E402 (see above)
 from ansible.playbook.block import Block  # noqa: E402 (see above)
 from ansible.playbook.helpers import load_list_of_blocks  # noqa: E402 (see above)
 from ansible.playbook.play import Play  # noqa: E402 (see above)
 from ansible.playbook.role_include import IncludeRole  # noqa: E402 (see above)
 from ansible.playbook.task import Task  # noqa: E402 (see above)
-from ansible.plugins.loader import init_plugin_loader  # noqa: E402 (see above)
-from ansible.template import Templar, trust_as_template  # noqa: E402 (see above)
-from ansible.utils.collection_loader import AnsibleCollectionConfig  # noqa: E402 (see above)
+from ansible.template import trust_as_template  # noqa: E402 (see above)
 from ansible.vars.hostvars import HostVars  # noqa: E402 (see above)
 from ansible.vars.manager import VariableManager  # noqa: E402 (see above)
-from jinja2 import Environment  # noqa: E402 (see above)
 
-_compile = Environment.compile
-_compiled: dict[tuple[Any, ...], Any] = {}
-
-
-def _compile_once(self: Environment, source: Any, *arguments: Any, **options: Any) -> Any:
-    """Compile a template's text the first time only: Ansible does so at each use, which is half of the time that all this takes."""
-    if arguments or options or not isinstance(source, str):
-        return _compile(self, source, *arguments, **options)
-    key = (
-        type(self),
-        source,
-        self.trim_blocks,
-        self.lstrip_blocks,
-        self.keep_trailing_newline,
-        self.block_start_string,
-    )
-    if key not in _compiled:
-        _compiled[key] = _compile(self, source)
-    return _compiled[key]
-
-
-Environment.compile = _compile_once  # type: ignore[method-assign]
+from tools.templating import Engine, Loader  # noqa: E402 (see above)
 
 # Four CPUs and 8 GiB, so that shares and limits come out as numbers that can be reckoned in the head.
 FACTS: dict[str, Any] = {
@@ -251,11 +226,10 @@ class DryRun:
     """
 
     def __init__(self, folder: Path, case: Case, playbook: str = "site.yml") -> None:
-        if AnsibleCollectionConfig.collection_finder is None:
-            init_plugin_loader([])
         self.folder = folder
         self.case = case
-        self.loader = DataLoader()
+        self.loader = Loader()
+        self._last: tuple[dict[str, Any], Engine] | None = None
         self.loader.set_basedir(str(ROOT))
         self.inventory = InventoryManager(self.loader, [str(made_up(folder, case))])
         self.manager = VariableManager(self.loader, self.inventory)
@@ -295,10 +269,7 @@ class DryRun:
         if step.action == "assert":
             that = step.task.args["that"]
             return {
-                "that": [
-                    step.task._resolve_conditional([one], step.variables)
-                    for one in (that if isinstance(that, list) else [that])
-                ]
+                "that": [self._holds([one], step.variables) for one in (that if isinstance(that, list) else [that])]
             }
         if step.action in ("meta", "validate_argument_spec"):
             return {}
@@ -316,7 +287,16 @@ class DryRun:
         return bool(self._template(step.variables, step.task.no_log))
 
     def _template(self, variables: dict[str, Any], value: Any) -> Any:
-        return Templar(loader=self.loader, variables=variables).template(value)
+        return self._engine(variables).template(value)
+
+    def _holds(self, conditions: list[str | bool], variables: dict[str, Any]) -> bool:
+        return all(self._engine(variables).evaluate_conditional(one) for one in conditions)
+
+    def _engine(self, variables: dict[str, Any]) -> Engine:
+        """Return what templates with these variables; the last one again, if they are the last one's."""
+        if self._last is None or self._last[0] != variables:
+            self._last = (variables, Engine(self.loader, variables))
+        return self._last[1]
 
     def _play(self, play: Play) -> Iterator[Step]:
         hosts = self.inventory.get_hosts(play.hosts)
@@ -333,22 +313,27 @@ class DryRun:
 
     def _task(self, play: Play, task: Task, host: Host, *, called_by_play: bool) -> Iterator[Step]:
         names = [one.name for one in self.inventory.get_hosts(play.hosts)]
-        seen = self.manager.get_vars(play=play, host=host, task=task, _hosts=names, _hosts_all=names)
+        with self.loader.sharing():
+            seen = self.manager.get_vars(play=play, host=host, task=task, _hosts=names, _hosts_all=names)
         seen["ansible_search_path"] = task.get_search_path()
-        templar = Templar(loader=self.loader, variables=seen)
-        for item in templar.template(task.loop) if task.loop else [None]:
+        for item in self._template(seen, task.loop) if task.loop else [None]:
             variables = seen | ({task.loop_control.loop_var or "item": item} if task.loop else {})
-            runs = task.action == "meta" or task._resolve_conditional(task.when, variables)
+            runs = task.action == "meta" or self._holds(task.when, variables)
             if runs and task.action in INCLUDES:
                 yield from self._included(play, task, host, variables)
                 continue
             step = Step(play.get_name(), host.name, task, variables, called_by_play, runs)
             yield step
             if runs and step.action == "set_fact":
-                self.manager.set_nonpersistent_facts(host.name, self.arguments(step))
+                self._learn(host, self.arguments(step))
         if task.register:
             answer = PLAIN_ANSWER | ANSWERS.get(str(task.register), {})
-            self.manager.set_nonpersistent_facts(host.name, {str(task.register): answer})
+            self._learn(host, {str(task.register): answer})
+
+    def _learn(self, host: Host, facts: dict[str, Any]) -> None:
+        self.manager.set_nonpersistent_facts(host.name, facts)
+        # What was computed of other hosts' variables may be another from now on.
+        self._last = None
 
     def _included(self, play: Play, task: Task, host: Host, variables: dict[str, Any]) -> Iterator[Step]:
         copy = task.copy()

@@ -62,6 +62,16 @@ def test_a_name_that_the_stack_does_not_know_is_refused(name: str, fault: str) -
     assert names.input_name_faults({name: "x", "stack_app": "shop"}) == [fault]
 
 
+def test_what_the_run_itself_has_computed_is_nobodys_fault() -> None:
+    kept = {name: "x" for name, value in names.computed().items() if name.startswith("stack_") and "{{" in value}
+    assert len(kept) > 50
+    assert names.input_name_faults(kept) == []
+    (fault,) = names.input_name_faults(kept | {"stack_of_books": "x"})
+    assert fault.startswith("stack_of_books is no input")
+    del kept["stack_peers"]
+    assert len(names.input_name_faults(kept)) == len(kept)
+
+
 @pytest.mark.parametrize("switch", [{}, {"stack_cache": False}, {"stack_cache": "no"}], ids=str)
 def test_what_a_switch_is_needed_for_is_refused_without_it(switch: dict[str, object]) -> None:
     (fault,) = names.input_name_faults({**switch, "stack_cache_policy": "noeviction", "stack_cache_port": 6390})

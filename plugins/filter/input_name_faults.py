@@ -117,7 +117,14 @@ def input_name_faults(variables: Mapping[str, object]) -> list[str]:
 
 
 def _strangers(variables: Mapping[str, object]) -> set[str]:
-    return {name for name in variables if name.startswith(RESERVED)} - settable() - {*wiring(), *RENAMED}
+    known = settable() | {*wiring(), *RENAMED} | _kept(variables)
+    return {name for name in variables if name.startswith(RESERVED)} - known
+
+
+def _kept(variables: Mapping[str, object]) -> frozenset[str]:
+    """Return what the role `stack` keeps for the rest of a run (its tasks/compute.yml), if a playbook of this run has had it computed: all or none."""
+    kept = frozenset(name for name, value in computed().items() if name.startswith(RESERVED) and "{{" in value)
+    return kept if all(name in variables for name in kept) else frozenset()
 
 
 def _unknown(name: str) -> str:

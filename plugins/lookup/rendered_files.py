@@ -41,6 +41,13 @@ _raw:
 """
 
 
+class _Variables(dict[str, Any]):
+    """Variables of which the lookup of templates need not copy all that is in them, at a tenth of a second a file: it adds names alone."""
+
+    def __deepcopy__(self, _: dict[int, Any]) -> dict[str, Any]:
+        return dict(self)
+
+
 class LookupModule(LookupBase):
     """The lookup; what the template may see is for ansible.builtin.template to say."""
 
@@ -48,10 +55,11 @@ class LookupModule(LookupBase):
         """Return the files."""
         template, files = terms
         render = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
+        seen = _Variables(variables or {})
         return [
             [
                 {name: value for name, value in file.items() if name != "vars"}
-                | {"content": render.run([template], variables=variables, template_vars=file["vars"])[0]}
+                | {"content": render.run([template], variables=seen, template_vars=file["vars"])[0]}
                 for file in files
             ]
         ]

@@ -32,5 +32,9 @@ def test_each_keeps_its_own_value() -> None:
 def test_it_is_the_last_of_the_checks_so_that_what_is_refused_has_its_own_message() -> None:
     steps = dry_run("local").steps
     (at,) = [number for number, step in enumerate(steps) if step.role == "stack" and step.action == "set_fact"]
-    rest = {step.role for step in steps[at + 1 :] if "preflight" in step.task.tags and step.action not in ("meta", "set_fact")}
+    rest = {
+        step.role
+        for step in steps[at + 1 :]
+        if "preflight" in step.task.tags and step.action not in ("meta", "set_fact")
+    }
     assert (steps[at - 1].role, rest) == ("preflight", set())

@@ -122,7 +122,7 @@ def _strangers(variables: Mapping[str, object]) -> set[str]:
 
 
 def _kept(variables: Mapping[str, object]) -> frozenset[str]:
-    """Return what the role `stack` keeps for the rest of a run (its tasks/compute.yml), if a playbook of this run has had it computed: all or none."""
+    """Return what the role `stack` keeps for the rest of a run (its tasks/compute.yml), if it has done so: all, or none."""
     kept = frozenset(name for name, value in computed().items() if name.startswith(RESERVED) and "{{" in value)
     return kept if all(name in variables for name in kept) else frozenset()
 

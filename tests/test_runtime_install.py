@@ -41,11 +41,13 @@ def environment(tmp_path: Path) -> Path:
     return venv
 
 
-def brings(venv: Path, name: str, version: str) -> None:
+def brings(venv: Path, name: str, version: str, *needs: str) -> None:
     [packages] = venv.glob("lib/python*/site-packages")
     folder = packages / f"{name.lower().replace('-', '_')}-{version}.dist-info"
     folder.mkdir()
-    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    lines = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}", *(f"Requires-Dist: {one}" for one in needs)]
+    (folder / "METADATA").write_text("\n".join(lines) + "\n")
+    (folder / "WHEEL").write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
     (folder / "RECORD").write_text("")
     (folder / "INSTALLER").write_text("uv")
 
@@ -65,6 +67,17 @@ def run(folder: Path, wheel: Path, venv: Path, *parts: str) -> subprocess.Comple
         capture_output=True,
         text=True,
         check=False,
+    )
+
+
+def checked(folder: Path, wheel: Path, venv: Path, *parts: str) -> subprocess.CompletedProcess[str]:
+    """Install, then ask whether all fits together, as a release does."""
+    done = run(folder, wheel, venv, *parts)
+    assert done.returncode == 0, done.stderr
+    command = [sys.executable, "-I", str(folder / "install.py"), f"--environment={venv}", "--uv=uv", f"--wheel={wheel}"]
+    path = f"{Path(sys.executable).parent}:/usr/bin"
+    return subprocess.run(
+        [*command, "--check"], env={"PATH": path, "UV_OFFLINE": "1"}, capture_output=True, text=True, check=False
     )
 
 
@@ -108,6 +121,33 @@ def test_what_is_out_of_range_is_warned_of_where_no_part_hangs_on_it(
     assert done.returncode == 0, done.stderr
     assert "warning: celery 5.4.0 comes from the project's requirements; supported is celery" in done.stdout
     assert "added: celery-runtime" in done.stdout
+
+
+def test_what_was_only_warned_of_fits_together(tmp_path: Path, wheel: Path, environment: Path) -> None:
+    """The runtime's own ranges are those of all its parts: which of them count was judged before."""
+    for name, version in (("celery", "5.4.0"), ("kombu", "5.5.4"), ("redis", "5.2.1")):
+        brings(environment, name, version)
+    done = checked(tmp_path, wheel, environment, "guard", "memory")
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_another_package_needs_is_refused_beside_it(tmp_path: Path, wheel: Path, environment: Path) -> None:
+    for name, version in (("celery", "5.4.0"), ("kombu", "5.5.4"), ("redis", "5.2.1")):
+        brings(environment, name, version)
+    brings(environment, "shop", "1.0", "celery>=5.5")
+    done = checked(tmp_path, wheel, environment, "guard", "memory")
+    assert done.returncode == 1
+    assert "`shop` requires `celery>=5.5`" in done.stderr
+    assert "`celery-runtime`" not in done.stderr
+
+
+def test_what_the_runtime_lacks_is_refused(tmp_path: Path, wheel: Path, environment: Path) -> None:
+    for name, version in (("celery", "5.4.0"), ("redis", "5.2.1")):
+        brings(environment, name, version)
+    done = checked(tmp_path, wheel, environment, "guard", "memory")
+    assert done.returncode == 1
+    assert "`celery-runtime` requires `kombu" in done.stderr
+    assert "not installed" in done.stderr
 
 
 def pinned(version: str) -> dict[str, list[str]]:

@@ -61,7 +61,7 @@ demo-down: ## Remove what the demo made: hosts, network, mail sink (images stay:
 	@if [ -x .venv/bin/python ]; then python -m testbench.hosts down; else echo "  nothing to remove"; fi
 
 .PHONY: example
-example: setup ## An application that nobody here wrote, from the index: host, site.yml, login, task, second run (E=weblate)
+example: setup ## An application that nobody here wrote, from the index: host, site.yml, login, task, second run (E=weblate, allianceauth or patchman)
 	@python -m testbench.example $(E)
 
 .PHONY: example-down

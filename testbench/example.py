@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import cast
 
 from testbench import demo, inventory
@@ -25,13 +26,13 @@ PATIENCE = 120
 # The longest interval of a schedule that is waited for, and some more (s).
 BEAT_PATIENCE = 400
 RECAP = re.compile(r"^\S+\s+: ok=\d+\s+changed=(\d+)", re.MULTILINE)
-# Runs inside of `manage.py shell`. A result that beat's entry led to names the entry.
+# Runs inside of `manage.py shell`.
 SCHEDULED = """
 import json, time
 from django_celery_results.models import TaskResult
 deadline = time.monotonic() + {patience}
 while True:
-    row = TaskResult.objects.filter(status="SUCCESS").exclude(periodic_task_name=None).order_by("-id").first()
+    row = TaskResult.objects.filter(status="SUCCESS").{which}.order_by("-id").first()
     if row or time.monotonic() > deadline:
         break
     time.sleep(1)
@@ -47,14 +48,34 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in EXAMPLES.glob("*/follow.py"))
 
 
-def follower(name: str) -> Follow:
-    """Return the function `follow` of an example's folder: what is the application's own in it."""
+def _own(name: str) -> ModuleType:
+    """Return `follow.py` of an example's folder: what is the application's own in it."""
     spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / name / "follow.py")
     if spec is None or spec.loader is None:
         raise Problem(f"examples/{name}/follow.py can't be read.")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return cast(Follow, module.follow)
+    return module
+
+
+def follower(name: str) -> Follow:
+    """Return the function `follow` of an example."""
+    return cast(Follow, _own(name).follow)
+
+
+def beat_task(name: str) -> str:
+    """Return the task that an example says nobody but beat sends, or nothing."""
+    return str(getattr(_own(name), "BEAT_TASK", ""))
+
+
+def scheduled_code(task: str) -> str:
+    """Return what waits on the host for a task that was due.
+
+    Args:
+        task: a task that nobody but beat sends, for a scheduler that names no entry; without it, a result that names its entry.
+    """
+    which = f"filter(task_name={task!r})" if task else "exclude(periodic_task_name=None)"
+    return SCHEDULED.format(patience=BEAT_PATIENCE, which=which, mark=MARK)
 
 
 def changed(output: str) -> int:
@@ -77,9 +98,9 @@ def again(plan: demo.Plan) -> None:
         raise Problem(f"The second run changed something:\n{done.stdout}")
 
 
-def show_scheduled(remote: Remote, app: str) -> None:
+def show_scheduled(remote: Remote, app: str, task: str) -> None:
     """Wait for a task that was due by beat's schedule, and print its result."""
-    printed = remote.manage(app, ["shell", "-c", SCHEDULED.format(patience=BEAT_PATIENCE, mark=MARK)])
+    printed = remote.manage(app, ["shell", "-c", scheduled_code(task)])
     row = json.loads(printed)
     if row is None:
         raise Problem(f"No task that was due by the schedule has a result after {BEAT_PATIENCE} s.")
@@ -113,7 +134,7 @@ def follow(name: str, plan: demo.Plan, remote: Remote, steps: Steps) -> None:
     with steps.step("The task, as Flower sees it"):
         demo.show_flower(front, number, f"flower:{plan.secret('flower_password')}")
     with steps.step("A task that was due by beat's schedule"):
-        show_scheduled(remote, app)
+        show_scheduled(remote, app, beat_task(name))
     with steps.step("The units"):
         demo.show_units(remote.units())
 

@@ -135,6 +135,15 @@ def test_a_run_without_a_recap_is_none_that_changed_nothing() -> None:
         example.changed("ERROR! no hosts matched")
 
 
+def test_a_scheduler_that_names_no_entry_is_known_by_its_task() -> None:
+    """A result of django-celery-beat's has the entry's name. A scheduler with a file sends none."""
+    named = {name: example.beat_task(name) for name in example.names()}
+    assert named["patchman"] == "reports.tasks.process_reports"
+    assert named["weblate"] == ""
+    assert "filter(task_name='reports.tasks.process_reports')" in example.scheduled_code(named["patchman"])
+    assert "exclude(periodic_task_name=None)" in example.scheduled_code(named["weblate"])
+
+
 @pytest.mark.parametrize("name", example.names())
 def test_an_example_is_whole(name: str) -> None:
     folder = example.EXAMPLES / name

@@ -70,7 +70,8 @@ GOOD = {
 
 def test_what_is_right_is_let_through() -> None:
     assert environment_faults(GOOD, addresses(), {"stack_environment": {"OTHER"}}, ["ini"]) == []
-    assert environment_faults({"C": "cache"}, addresses(cache="unix:///run/cache.sock"), {}, []) == []
+    for source in ("cache", "cache.0", "cache.15"):
+        assert environment_faults({"C": source}, addresses(cache="unix:///run/cache.sock"), {}, []) == []
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,10 @@ def test_what_is_right_is_let_through() -> None:
         ({"X": "secret_key.name"}, "X is from 'secret_key.name', which is nothing known"),
         ({"X": "file.other"}, "X is from 'file.other', and there is no credential of that name"),
         ({"X": "cache"}, "X is from 'cache': there is no cache: set stack_cache: true"),
+        ({"X": "cache.1"}, "X is from 'cache.1': there is no cache: set stack_cache: true"),
+        ({"X": "cache.16"}, "X is from 'cache.16', which is nothing known"),
+        ({"X": "cache.01"}, "X is from 'cache.01', which is nothing known"),
+        ({"X": "broker.1"}, "X is from 'broker.1', which is nothing known"),
         ({"X": "broker.host"}, "X is from 'broker.host', and the broker is behind a unix socket: take broker or"),
     ],
 )

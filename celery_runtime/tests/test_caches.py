@@ -75,6 +75,10 @@ def test_what_the_inventory_says_wins() -> None:
     ("location", "number"),
     [
         ("redis://h/2", "2"),
+        # The first one is nobody's choice: it's what each client takes, and what the deployment's own address names.
+        ("redis://h/0", "1"),
+        ("unix:///s.sock?db=0", "1"),
+        (URL, "1"),
         ("redis://h", "1"),
         ("redis://h?db=4", "4"),
         ("unix:///s.sock?db=5", "5"),
@@ -86,6 +90,37 @@ def test_what_the_inventory_says_wins() -> None:
 )
 def test_the_database_that_the_project_names_stays_its_own(location: Any, number: str) -> None:
     assert database(merged({"BACKEND": PLAIN, "LOCATION": location})) == number
+
+
+@pytest.mark.parametrize("url", [URL, "rediss://web:hidden@192.0.2.1:6380/0?ssl_cert_reqs=required"])
+def test_no_cache_shares_its_database_with_what_the_project_does_with_the_address_by_itself(url: str) -> None:
+    own = {
+        "default": {"BACKEND": PLAIN, "LOCATION": url},
+        "sessions": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": [url], "TIMEOUT": 60},
+        "chosen": {"BACKEND": PLAIN, "LOCATION": with_database(url, 2)},
+        "elsewhere": {"BACKEND": PLAIN, "LOCATION": "redis://192.0.2.9:6379/0"},
+        "files": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": "/var/lib/shop/cache"},
+    }
+    result = overlay({"CACHES": own}, CONFIGURATION, {"cache_url": url}.__getitem__)["CACHES"]
+    assert result["default"]["LOCATION"] == with_database(url, 1)
+    assert result["sessions"] == own["sessions"] | {"LOCATION": [with_database(url, 1)]}
+    assert {name: result[name] for name in ("chosen", "elsewhere", "files")} == {
+        name: own[name] for name in ("chosen", "elsewhere", "files")
+    }
+    # The project's own settings are what the table is made from, so they stay as they were.
+    assert own["sessions"]["LOCATION"] == [url]
+
+
+def test_the_table_tells_of_another_cache_that_leaves_the_first_database() -> None:
+    project = {"CACHES": {"default": {"BACKEND": PLAIN}, "sessions": {"BACKEND": PLAIN, "LOCATION": URL}}}
+    [row] = laid_over.rows(project, overlay(project, CONFIGURATION, lambda _: URL), CONFIGURATION)
+    assert (row.setting, row.ours, row.variable) == (
+        "CACHES[sessions][LOCATION]",
+        "(credential cache_url)",
+        "stack_cache_backend",
+    )
+    assert "hidden" not in row.project
+    assert "database 1" in row.why
 
 
 def test_an_address_over_the_network_keeps_what_verifies_the_server() -> None:

@@ -75,11 +75,19 @@ def test_the_address_of_a_redis_is_the_service_s_credential(kind: str) -> None:
         ("cache.host", "cache.example.com"),
         ("cache.port", "6390"),
         ("cache.name", "1"),
+        ("cache.2", "rediss://web:c@cache.example.com:6390/2?ssl_cert_reqs=required"),
         ("secret_key", "k" * 50),
     ],
 )
 def test_a_part_of_an_address(source: str, value: str) -> None:
     assert found({"X": source}, HELD) == {"X": value}
+
+
+def test_a_database_of_a_cache_behind_a_socket_is_named_with_and_without_a_login() -> None:
+    address = "unix:///run/redis-cache/redis-server.sock?db=0"
+    login = address.replace("unix://", "unix://web:c@")
+    for held, wanted in (({}, address), ({"cache_url": login}, login)):
+        assert found({"X": "cache.3"}, held, addresses={"cache": address}) == {"X": wanted.replace("db=0", "db=3")}
 
 
 @pytest.mark.parametrize(("source", "value"), [("broker.port", "6379"), ("broker.name", "0")])

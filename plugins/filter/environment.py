@@ -16,7 +16,14 @@ OWN = re.compile(
     r"DJANGO_SETTINGS_MODULE|CELERY_RUNTIME_CONFIG|CREDENTIALS_DIRECTORY|PATH|HOME|PYTHON[A-Z]*|LD_[A-Z_]*"
 )
 PARTS = ("host", "port", "user", "password", "name")
-KINDS = {"database": PARTS, "broker": (*PARTS, "socket"), "cache": (*PARTS, "socket"), "secret_key": ()}
+# The databases that a Redis of these roles has (redis.conf.j2). At the broker the deployment decides which, since rights go by it.
+DATABASES = tuple(map(str, range(16)))
+KINDS = {
+    "database": PARTS,
+    "broker": (*PARTS, "socket"),
+    "cache": (*PARTS, "socket", *DATABASES),
+    "secret_key": (),
+}
 ON_SOCKET = ("redis+socket", "unix")
 MISSING = {
     "database": "stack_database_engine is none whose address is known: set it, or leave the variable out",
@@ -95,7 +102,8 @@ def _source_faults(source: str, addresses: Mapping[str, str], credentials: Colle
     elif kind not in KINDS or (dot and part not in KINDS[kind]):
         yield (
             f"is from '{source}', which is nothing known. Known are database, broker, cache, secret_key, "
-            f"of the first three a part, such as database.password ({', '.join(KINDS['broker'])}), and file.<credential>"
+            f"of the first three a part, such as database.password ({', '.join(KINDS['broker'])}), a database of the cache, such as cache.1 "
+            f"(0 to {DATABASES[-1]}), and file.<credential>"
         )
     elif kind != "secret_key" and kind not in addresses:
         yield f"is from '{source}': {MISSING[kind]}"

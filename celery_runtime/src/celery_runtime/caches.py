@@ -1,4 +1,4 @@
-"""The default cache: the deployment's server, and for the rest what the project says.
+"""Django's caches: the default one on the deployment's server, and for the rest what the project says.
 
 Which server it is and as whom to log in is the deployment's. For how long something is kept, and how keys are named, is the project's.
 """
@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
-# `cache.clear()` empties a whole database of Redis. So the default cache has one to itself, unless the project names one; 0 is for what the
-# project does with the address by itself.
+# `cache.clear()` empties a whole database of Redis. So Django's caches have one to themselves, unless the project names one. The first is for
+# what the project does with the address by itself, such as a channel layer: the deployment's address names it, and what names none means it.
+FIRST = 0
 DATABASE = 1
 
 
@@ -43,6 +44,36 @@ def default_cache(own: Mapping[str, Any], ours: Mapping[str, Any], url: str) -> 
     return result
 
 
+def other_caches(own: Mapping[str, Any], url: str) -> dict[str, Any]:
+    """Return the project's caches beside the default one: as they are, but for those in the first database of the deployment's server.
+
+    Args:
+        own: the project's entries by their names, the default cache left out.
+        url: address of the deployment's server, with the login.
+    """
+    return {name: _moved(entry, url) for name, entry in own.items()}
+
+
+def _moved(entry: Any, url: str) -> Any:
+    if not isinstance(entry, Mapping) or not is_redis(str(entry.get("BACKEND", ""))):
+        return entry
+    location = entry.get("LOCATION")
+    if isinstance(location, (list, tuple)):
+        return {**entry, "LOCATION": [_moved_address(one, url) for one in location]}
+    return {**entry, "LOCATION": _moved_address(location, url)} if location else entry
+
+
+def _moved_address(location: Any, url: str) -> Any:
+    is_ours = isinstance(location, str) and _server(location) == _server(url)
+    return with_database(location, DATABASE) if is_ours and _named(location) == FIRST else location
+
+
+def _server(url: str) -> tuple[str, str]:
+    """Return which server an address leads to, whoever logs in and whatever the database."""
+    parts = urlsplit(url)
+    return ("unix", parts.path) if parts.scheme == "unix" else ("", parts.netloc.rpartition("@")[2].lower())
+
+
 def with_database(url: str, number: int) -> str:
     """Return the address of a Redis server with another number of the database."""
     parts = urlsplit(url)
@@ -54,9 +85,14 @@ def with_database(url: str, number: int) -> str:
 
 
 def _database(location: Any) -> int:
-    """Return the number of the database that the project's address names; several servers have the same."""
+    """Return the number of the database that the project chose for a cache; several servers have the same."""
     if isinstance(location, (list, tuple)) and location:
         location = location[0]
-    parts = urlsplit(location if isinstance(location, str) else "")
+    return _named(location if isinstance(location, str) else "") or DATABASE
+
+
+def _named(url: str) -> int:
+    """Return the number of the database in an address."""
+    parts = urlsplit(url)
     named = parse_qs(parts.query).get("db", [""])[0] or (parts.path.strip("/") if parts.scheme != "unix" else "")
-    return int(named) if named.isdigit() else DATABASE
+    return int(named) if named.isdigit() else FIRST

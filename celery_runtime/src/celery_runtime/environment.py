@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from .caches import with_database
 from .configuration import CONFIG_VARIABLE, Configuration, ConfigurationError, load
 
 # What clients of Redis take where an address doesn't say it.
@@ -57,7 +58,9 @@ def _with_login(address: str, user: str, password: str) -> str:
 
 
 def _part(address: str, part: str) -> str:
-    """Return a part of an address: `host`, `port`, `user`, `password`, `name` or `socket`."""
+    """Return a part of an address: `host`, `port`, `user`, `password`, `name` or `socket`; for a number the address with that database."""
+    if part.isdigit():
+        return with_database(address, int(part))
     url = urlsplit(address)
     query = dict(parse_qsl(url.query))
     on_socket = url.scheme in SOCKETS

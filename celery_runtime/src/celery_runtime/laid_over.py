@@ -127,7 +127,7 @@ def _given(path: tuple[str, ...], configuration: Configuration) -> str:
     name = path[0]
     if path[:2] == ("DATABASES", "default"):
         name = next((name for name, entry in LOGIN.items() if path[2:] == (entry,)), "")
-    if path == ("CACHES", "default", "LOCATION"):
+    if len(path) == 3 and (path[0], path[2]) == ("CACHES", "LOCATION"):
         name = CACHE
     source = configuration.credentials.get(name, "")
     return f"(credential {source})" if source else ""
@@ -139,6 +139,8 @@ def _reason(path: tuple[str, ...], configuration: Configuration) -> Reason:
         return reasons.of_database(path[2])
     if path[:2] == ("CACHES", "default"):
         return reasons.of_cache(path[2])
+    if name == "CACHES" and configuration.cache:
+        return reasons.OTHER_CACHE
     known = configuration.celery_name(name) or name
     if known in configuration.said:
         return reasons.SAID_OF_DJANGO if known == name else reasons.SAID_OF_CELERY

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import parts
-from .caches import default_cache
+from .caches import default_cache, other_caches
 from .configuration import Configuration
 from .databases import default_database
 
@@ -90,9 +90,9 @@ def overlay(
     cache_url = secrets.pop(CACHE, "")
     result |= {name: credential(source) for name, source in secrets.items() if handed(source)}
     if configuration.cache and handed(cache_url):
-        caches = result.get("CACHES", {})
-        default = default_cache(caches.get("default", {}), configuration.cache, credential(cache_url))
-        result["CACHES"] = {**caches, "default": default}
+        caches, url = dict(result.get("CACHES", {})), credential(cache_url)
+        default = default_cache(caches.pop("default", {}), configuration.cache, url)
+        result["CACHES"] = {**other_caches(caches, url), "default": default}
     if configuration.database:
         databases = result.get("DATABASES", {})
         ours = configuration.database | {entry: credential(source) for entry, source in login.items() if handed(source)}

@@ -113,6 +113,8 @@ CACHE: dict[str, Reason] = {
     "LOCATION": Reason("the deployment's cache", "stack_cache_backend"),
     "OPTIONS": Reason("options of another kind of cache", "stack_cache_backend"),
 }
+# Of a cache that isn't the default one.
+OTHER_CACHE = Reason("database 1 is for caches, whose clear() empties it", "stack_cache_backend")
 
 
 def of_celery(name: str) -> Reason:

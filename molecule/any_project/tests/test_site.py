@@ -30,9 +30,26 @@ def test_a_visitor_s_session_lies_in_the_cache(host, site):
     assert "Secure" in cookie
     assert site.ask("/", Cookie=cookie.partition(";")[0]).json()["visits"] == 2
     key = cookie.partition("=")[2].partition(";")[0]
-    [found] = redis(host, "redis-cache", f"--scan --pattern '*{key}*'").splitlines()
+    [found] = redis(host, "redis-cache", f"-n 1 --scan --pattern '*{key}*'").splitlines()
     assert found.startswith("orchard:")
     assert redis(host, "redis", f"--scan --pattern '*{key}*'") == ""
+
+
+def test_who_empties_the_cache_leaves_the_channel_layer_alone(host, site, gate):
+    # Cache and layer have their address from one variable.
+    one = gate()
+    cookie = site.ask("/").headers["Set-Cookie"].partition(";")[0]
+    redis(host, "redis-cache", "set elsewhere kept")
+    try:
+        host.check_output("orchard-manage shell -c 'from django.core.cache import cache; cache.clear()'")
+        # A visitor's session lay in the cache.
+        assert site.ask("/", Cookie=cookie).json()["visits"] == 1
+        assert redis(host, "redis-cache", "get elsewhere") == "kept"
+        # Who is at the gate stands in a key of the layer, and is still found there.
+        one.say("still here")
+        assert one.hear() == "still here"
+    finally:
+        redis(host, "redis-cache", "del elsewhere")
 
 
 def test_a_request_that_fails_leaves_nothing_in_the_database(host, site):

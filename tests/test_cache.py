@@ -40,7 +40,10 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]
     folder = tmp_path_factory.mktemp("cache")
     socket = folder / "redis.sock"
     lines = ["port 0", f"unixsocket {socket}", f"dir {folder}", 'save ""', "maxmemory 64mb"]
-    for user in cache_server.cache_users({"web": "w" * 16}) + cache_server.cache_users({"more": "m" * 16}, ["keys"]):
+    users = cache_server.cache_users({"web": "w" * 16}) + cache_server.cache_users({"more": "m" * 16}, ["keys"])
+    asked = {"flower": ["read"], "guest": ["read", "write"]}
+    users += cache_server.cache_users({"flower": "f" * 16, "guest": "g" * 16}, ["append", "keys"], asked)
+    for user in users:
         lines.append(f"user {user['name']} on >{user['password']} {' '.join(user['rules'])}")
     (folder / "redis.conf").write_text("\n".join(lines) + "\n")
     server = subprocess.Popen(
@@ -135,6 +138,32 @@ def test_none_of_what_redis_itself_calls_administration_is_granted(ask: Callable
 def test_a_command_may_be_granted_besides(ask: Callable[..., str]) -> None:
     assert "NOPERM" not in ask("keys", "*", user="more")
     assert "NOPERM" in ask("info", user="more")
+
+
+@pytest.mark.parametrize("words", ["get k", "mget k l", "exists k", "ttl k", "select 1", "scan 0 count 10", "keys *", "ping"])
+def test_who_asks_to_read_alone_reads(ask: Callable[..., str], words: str) -> None:
+    assert "NOPERM" not in ask(*words.split(), user="flower")
+    assert "NOPERM" not in ask(*words.split(), user="guest")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "set k v", "setex k 60 v", "getset k v", "getdel k", "expire k 60", "del k", "incr n", "append k v", "sort k store l", "flushdb",
+        "publish c m", "subscribe c", "lpush r a", "evalsha 0 0", "script load x",
+    ],
+)  # fmt: skip
+def test_who_asks_to_read_alone_changes_nothing_and_runs_no_script(ask: Callable[..., str], words: str) -> None:
+    # Django's cache writes pickles, so whoever writes runs code in whoever reads.
+    assert ask("set", "k", "v", user="web") == "OK"
+    assert "no permissions" in ask("acl", "dryrun", "flower", *words.split())
+    assert ask("get", "k", user="web") == "v"
+
+
+def test_who_asks_to_write_may_what_the_other_services_may() -> None:
+    [web] = cache_server.cache_users({"web": "w"}, ["keys"])
+    [flower] = cache_server.cache_users({"flower": "f"}, ["keys"], {"flower": ["write"]})
+    assert flower["rules"] == web["rules"]
 
 
 def test_without_a_login_nothing_is_answered_to_a_service_that_has_none(ask: Callable[..., str]) -> None:

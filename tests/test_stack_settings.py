@@ -51,6 +51,20 @@ def test_a_shared_account_is_that_of_all_but_beat_and_flower(role: Roles) -> Non
     assert len(role("stack").evaluate("stack_accounts")) == 4
 
 
+@pytest.mark.parametrize(("rights", "has"), [({}, False), ({"flower": []}, False), ({"flower": ["read"]}, True)])
+def test_flower_logs_in_to_the_cache_where_the_inventory_asks_for_it(role: Roles, rights: dict[str, Any], has: bool) -> None:
+    given = {"stack_broker_seed": "s" * 40, "stack_cache": True, "stack_cache_rights": rights}
+    stack = role("stack", **given)
+    assert ("cache_url" in stack.evaluate("stack_flower_unit.credentials")) is has
+    assert ("flower" in stack.evaluate("stack_cache_user_passwords")) is has
+    assert ("cache_url_flower" in stack.evaluate("stack_credentials")) is has
+    far = role("stack", **given, stack_cache_host="192.0.2.13", stack_broker_host="192.0.2.11")
+    assert far.evaluate("stack_flower_unit.egress") == ["192.0.2.11", *(["192.0.2.13"] if has else [])]
+    # Nobody logs in where there is no cache.
+    without = role("stack", **given | {"stack_cache": False})
+    assert "cache_url" not in without.evaluate("stack_flower_unit.credentials")
+
+
 @pytest.mark.parametrize("name", ["root", "celery-beat", "shop-build", "Shop"])
 def test_an_account_that_others_have_is_shared_with_nobody(role: Roles, name: str) -> None:
     apart = {"preflight_app": "shop", "preflight_accounts_apart": ["celery-beat", "celery-flower", "www-data"]}

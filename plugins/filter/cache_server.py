@@ -21,6 +21,10 @@ SCRIPTS = ("+eval", "+evalsha", "+eval_ro", "+evalsha_ro", "+script|load", "+scr
 # Django's `cache.clear()`. Who may remove each key may as well remove all.
 CLEAR = ("+flushdb",)
 ANYWHERE = ("~*", "&*")
+# Of a service that asks for this right alone: no key is changed, and no script is run, which would be another's work.
+READ = "read"
+READING = ("+@read", "+@connection")
+READ_ANYWHERE = ("%R~*",)
 COMMAND = re.compile(r"[a-z]+([|.][a-z-]+)*")
 ADDRESS = re.compile(r"-?(?=.*[.:])[0-9A-Fa-f.:]+")
 NETWORK = re.compile(r"(?=.*[.:])[0-9A-Fa-f.:]+(/[0-9]{1,3})?")
@@ -32,15 +36,25 @@ LEAST_CLIENTS = 16
 OWNED = ("BACKEND", "LOCATION")
 
 
-def cache_users(passwords: Mapping[str, str], commands: Iterable[str] = ()) -> list[dict[str, Any]]:
+def cache_users(
+    passwords: Mapping[str, str], commands: Iterable[str] = (), rights: Mapping[str, Iterable[str]] | None = None
+) -> list[dict[str, Any]]:
     """Return the cache's users with their rules, as the role `redis` installs them.
 
     Args:
         passwords: password of each service. What they share in a cache, each may read and write.
         commands: what they may do besides.
+        rights: what those services may do that log in only where they are asked to.
     """
-    rules = [*GRANTED, *WITHHELD, *SCRIPTS, *CLEAR, *(f"+{command}" for command in commands), *ANYWHERE]
-    return [{"name": name, "password": password, "rules": rules} for name, password in passwords.items()]
+    besides = [f"+{command}" for command in commands]
+    whole = [*GRANTED, *WITHHELD, *SCRIPTS, *CLEAR, *besides, *ANYWHERE]
+    # What is granted besides may be a command that writes; the keys don't let it.
+    reading = [*READING, *WITHHELD, *besides, *READ_ANYWHERE]
+    narrow = {name for name, asked in (rights or {}).items() if set(asked) == {READ}}
+    return [
+        {"name": name, "password": password, "rules": reading if name in narrow else whole}
+        for name, password in passwords.items()
+    ]
 
 
 def cache_memory_mib(memory_mib: int, share: float, host_mib: int) -> int:

@@ -97,11 +97,15 @@ def run_module(tmp_path: Path) -> Callable[..., dict[str, Any]]:
             "_ansible_remote_tmp": str(tmp_path),
             "_ansible_no_log": False,
         }
+        # Where Ansible finds what modules share.
+        paths = [str(ROOT / "collections")]
         environment = dict(os.environ)
         if path is not None:
             environment["PATH"] = f"{path}:{environment['PATH']}"
         if journal is not None:
-            environment |= {"PYTHONPATH": str(ROOT / "tests" / "stand_ins"), "JOURNAL": str(journal)}
+            paths.append(str(ROOT / "tests" / "stand_ins"))
+            environment["JOURNAL"] = str(journal)
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
         process = subprocess.run(
             [sys.executable, "-W", "ignore", ROOT / "plugins" / "modules" / f"{name}.py"],
             input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments | internal}),

@@ -28,6 +28,8 @@ if verb == "show":
     asked = rest[0].removeprefix("--property=").split(",")
     print("\\n".join(f"{{key}}={{value}}" for key, value in units[rest[-1]].items() if key in asked))
     sys.exit()
+if verb == "cat":
+    sys.exit(print(units[rest[-1]].get("text", "")))
 with (here / "log").open("a") as log:
     log.write(" ".join([verb, *rest]) + "\\n")
 for name in rest:
@@ -51,10 +53,11 @@ class Systemd:
         self.folder, self.run_module = folder, run_module
         for name, text in (
             ("systemctl", SYSTEMCTL.format(python=sys.executable)),
-            ("journalctl", "#!/bin/sh\necho the last words\n"),
+            ("journalctl", f"#!/bin/sh\ncat {folder}/journal\n"),
         ):
             (folder / name).write_text(text)
             (folder / name).chmod(0o755)
+        self.says("the last words")
 
     def has(self, **units: dict[str, Any]) -> None:
         """Set the units; a key is a unit's name without `.service`."""
@@ -63,15 +66,20 @@ class Systemd:
             "LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "NeedDaemonReload": "no", "DropInPaths": "",
             "Job": "", "Result": "success", "Type": "notify",
             "InactiveExitTimestampMonotonic": an_hour_ago, "StateChangeTimestampMonotonic": an_hour_ago,
+            "ExecMainStartTimestampMonotonic": an_hour_ago, "SubState": "running", "NRestarts": 0, "ExecMainStatus": 0,
         }  # fmt: skip
         text = json.dumps({f"{name}.service": usual | unit for name, unit in units.items()})
         (self.folder / "units.json").write_text(text)
 
-    def apply(self, *units: dict[str, Any], check: bool = False) -> tuple[dict[str, Any], list[str]]:
+    def says(self, text: str) -> None:
+        """Set what the journal says of each unit."""
+        (self.folder / "journal").write_text(text + "\n")
+
+    def apply(self, *units: dict[str, Any], check: bool = False, **options: Any) -> tuple[dict[str, Any], list[str]]:
         """Run the module; return its result and what it asked systemctl to do."""
         (self.folder / "log").write_text("")
         result = self.run_module(
-            "managed_units", {"units": list(units), "ready_timeout": 1}, check=check, path=self.folder
+            "managed_units", {"units": list(units), "ready_timeout": 1} | options, check=check, path=self.folder
         )
         return result, (self.folder / "log").read_text().splitlines()
 
@@ -148,8 +156,8 @@ def test_a_unit_that_does_not_come_up_fails_with_its_last_words(systemd: Systemd
     systemd.has(a={"ActiveState": "inactive", "then": "failed", "Result": "exit-code"})
     result, _ = systemd.apply({"name": "a.service", "state": "started"})
     assert result["failed"] is True
-    assert "a.service did not start" in result["msg"]
-    assert result["journal"] == ["the last words"]
+    assert result["msg"].startswith("a.service did not start: failed (exit-code). The last lines of its journal")
+    assert result["msg"].endswith("the last words")
 
 
 # What systemctl says where it reaches no systemd, and what it says of a unit that it can't start.
@@ -169,11 +177,105 @@ def test_a_systemd_that_answers_nothing_is_said_once(systemd: Systemd, check: bo
 def test_a_refused_start_fails_with_the_last_words_of_the_unit(systemd: Systemd) -> None:
     systemd.has(a={"ActiveState": "failed", "refuses": {"start": NO_START}})
     result, _ = systemd.apply({"name": "a.service", "state": "started"})
-    assert result["msg"] == f"systemctl start --no-block a.service: {NO_START}"
-    assert result["journal"] == ["the last words"]
+    assert result["msg"].startswith(f"systemctl start --no-block a.service: {NO_START}")
+    assert result["msg"].endswith("the last words")
 
 
 def test_a_refused_start_is_what_is_said_when_systemd_then_answers_nothing(systemd: Systemd) -> None:
     systemd.has(a={"ActiveState": "failed", "refuses": {"start": NO_START}, "refuses_next": {"show": NO_BUS}})
     result, _ = systemd.apply({"name": "a.service", "state": "started"})
-    assert result["msg"] == f"systemctl start --no-block a.service: {NO_START}"
+    assert result["msg"].startswith(f"systemctl start --no-block a.service: {NO_START}")
+
+
+SECRET = "vX8-3kd.92!lq"
+
+
+def test_the_last_words_are_shown_without_the_secrets_of_their_unit(systemd: Systemd, tmp_path: Path) -> None:
+    for name, text in {
+        "broker_url": f"rediss://web:{SECRET}@192.0.2.1/0",
+        "database_user": "orchard_flower",
+        "environment.secret": 'SENTRY_DSN="https://0123456789@sentry.example"\n',
+    }.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    written(tmp_path / "environment").write_text("PYTHONPATH=/opt/orchard/live/src\n")
+    unit = f"""[Service]
+EnvironmentFile={tmp_path}/environment
+LoadCredential=broker_url:{tmp_path}/broker_url
+LoadCredential=database_user:{tmp_path}/database_user
+EnvironmentFile=-{tmp_path}/nothing
+EnvironmentFile={tmp_path}/environment.secret
+"""
+    systemd.has(a={"ActiveState": "failed", "Result": "exit-code", "then": "failed", "text": unit})
+    systemd.says(
+        f"no login {SECRET}\nat rediss://web:{SECRET}@192.0.2.1/0\nnor https://0123456789@sentry.example\nor redis://u:other@h\n"
+        "as orchard_flower in /opt/orchard/live/src/orchard/tasks.py"
+    )
+    message = systemd.apply({"name": "a.service", "state": "started"})[0]["msg"]
+    assert "no login ****" in message
+    assert "as orchard_flower in /opt/orchard/live/src/orchard/tasks.py" in message
+    assert [text for text in (SECRET, "0123456789", "other@h") if text in message] == []
+
+
+def test_what_the_last_words_mean_is_said_where_it_is_known(systemd: Systemd) -> None:
+    advice = [{"pattern": r"NOAUTH|Authentication req\w+", "say": "set this"}, {"pattern": "no space", "say": "make room"}]
+    systemd.has(a={"ActiveState": "inactive", "then": "failed", "Result": "exit-code"})
+    systemd.says("redis: Authentication required.")
+    message = systemd.apply({"name": "a.service", "state": "started"}, advice=advice)[0]["msg"]
+    assert message.endswith("\nset this")
+    assert "make room" not in message
+
+
+AGAIN = {"ActiveState": "activating", "SubState": "auto-restart", "Result": "exit-code", "NRestarts": 3, "ExecMainStatus": 2}
+MEMBER = {"name": "a.service"}
+
+
+def just_now() -> dict[str, int]:
+    return {"ExecMainStartTimestampMonotonic": int(time.monotonic() * 1e6)}
+
+
+def test_a_unit_that_ends_again_and_again_fails_though_systemd_found_it_active(systemd: Systemd) -> None:
+    # Without a word to systemd, a service counts as started when its program does.
+    systemd.has(a={"Type": "exec"} | AGAIN)
+    result, asked = systemd.apply(MEMBER, settle=1)
+    assert result["failed"] is True
+    assert "a.service ends again and again: exit-code, exit status 2, started anew 3 times" in result["msg"]
+    assert result["msg"].endswith("the last words")
+    assert asked == []
+    # Who doesn't ask for it isn't told.
+    assert "failed" not in systemd.apply(MEMBER)[0]
+    assert "failed" not in systemd.apply(MEMBER, settle=1, check=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("state", "waits"),
+    [
+        # It has told when it was ready, and never ended since.
+        ({"Type": "notify"}, False),
+        # Nobody has heard of it, but it runs for long enough.
+        ({"Type": "exec", "ExecMainStartTimestampMonotonic": 1}, False),
+        ({"Type": "exec"}, True),
+        ({"Type": "notify", "NRestarts": 1}, True),
+    ],
+)
+def test_a_unit_is_waited_for_while_nothing_is_known_of_it(systemd: Systemd, state: dict[str, Any], waits: bool) -> None:
+    systemd.has(a=just_now() | state)
+    before = time.monotonic()
+    result, _ = systemd.apply(MEMBER, settle=5)
+    assert "failed" not in result
+    assert (time.monotonic() - before > 4) is waits
+
+
+@pytest.mark.parametrize("state", [{"ActiveState": "inactive"}, AGAIN | {"Result": "success"}, AGAIN | {"Type": "oneshot"}])
+def test_what_has_ended_as_it_should_is_no_fault(systemd: Systemd, state: dict[str, Any]) -> None:
+    systemd.has(a={"Type": "exec"} | state)
+    assert "failed" not in systemd.apply(MEMBER, settle=1)[0]
+
+
+def test_those_of_a_target_are_looked_at_and_left_alone(systemd: Systemd) -> None:
+    systemd.has(a={"Type": "exec", "ActiveState": "inactive"}, b={"Type": "exec"} | AGAIN)
+    units = json.loads((systemd.folder / "units.json").read_text())
+    (systemd.folder / "units.json").write_text(json.dumps(units | {"shop.target": {"Wants": "b.service a.service"}}))
+    result, asked = systemd.apply(settle=1, target="shop.target")
+    assert "b.service ends again and again" in result["msg"]
+    assert asked == []

@@ -11,12 +11,14 @@ description:
     after the unit started. That fact is on the host, so a play that died between writing and restarting still restarts what it
     must when it is run again; a notified handler would be lost.
   - Reloads systemd first when a unit file has changed on disk.
+  - A unit that isn't well fails the task with the last lines of its journal. What those of its credentials and environment
+    files hold that others can't read is masked there.
 options:
   units:
     description: The units, in the order in which to treat them.
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       name: {description: Full name with its suffix., type: str, required: true}
       enabled: {description: Whether it starts at boot. Left alone when omitted., type: bool}
@@ -38,6 +40,25 @@ options:
     description: Seconds that a unit may take from its start to being ready. A stop takes as long as the unit allows.
     type: int
     default: 120
+  settle:
+    description:
+      - Seconds that a service must have run for, since its program was started, where it can't say when it is ready, or has been started anew.
+        One that ends meanwhile by a fault fails the task. With 0 nobody waits for that.
+      - It goes for O(units) and for those of O(target), whatever their wanted state.
+    type: int
+    default: 0
+  target:
+    description: A target. What it wants is looked at with O(settle), and left alone otherwise.
+    type: str
+    default: ""
+  advice:
+    description: What to say of a unit that isn't well where its journal has a text that is known.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      pattern: {description: Regular expression., type: str, required: true}
+      say: {description: What it means, and the mend., type: str, required: true}
 author: The plainhost maintainers (!UNKNOWN)
 """
 
@@ -63,19 +84,34 @@ removed: {description: Surplus units whose files were removed., returned: always
 
 import fnmatch
 import os
+import re
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.plainhost.stack.plugins.module_utils.masking import masked, secrets
 
 STARTED = "InactiveExitTimestampMonotonic"
 # A reload changes the unit's state for a moment, but not when it started.
 RELOADED = "StateChangeTimestampMonotonic"
-PROPERTIES = f"LoadState,ActiveState,UnitFileState,NeedDaemonReload,DropInPaths,{STARTED},{RELOADED},Job,Result,Type"
+# Of a service's program, also when systemd has started it anew.
+BEGUN = "ExecMainStartTimestampMonotonic"
+PROPERTIES = (
+    f"LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,DropInPaths,{STARTED},{RELOADED},{BEGUN},Job,Result,Type,"
+    "NRestarts,ExecMainStatus,Wants"
+)
+# Types of services that count as started when their program does, and not when it is ready.
+SILENT = ("simple", "exec", "idle", "forking")
+# Where a unit says which files hold its secrets.
+SECRET_FILES = re.compile(r"^(?:LoadCredential=[^:]+:|EnvironmentFile=-?)(/.+)$", re.MULTILINE)
+# Names of accounts are none, and are often the application's own.
+NO_SECRETS = ["*_user", "*_user_*"]
 UNIT_FOLDER = Path("/etc/systemd/system")
 JOURNAL_LINES = "40"
+# Seconds between two looks.
+PAUSE = 0.1
 # In this order: what goes away is stopped before what stays is restarted, and nothing is started before it may start at boot.
 VERBS = (
     ("enabled", "enable"),
@@ -112,6 +148,8 @@ class ManagedUnits:
         if not self.module.check_mode:
             # Also what ran before: a unit that crashes again and again is no "ok".
             self._wait([unit["name"] for unit in units if unit["state"] == "started"])
+            if self.module.params["settle"]:
+                self._settle([unit["name"] for unit in units] + self._members())
         self.module.exit_json(changed=any(self.done.values()), **self.done)
 
     def _is_outdated(self, unit: dict[str, Any]) -> bool:
@@ -126,24 +164,33 @@ class ManagedUnits:
         code, out, err = self._run(*arguments)
         if code != 0:
             units = [word for word in arguments[1:] if not word.startswith("-")]
-            journal = [line for name in units for line in self._journal(name)]
-            self._refuse(" ".join(arguments), code, err.strip() or out.strip(), journal)
+            self._refuse(" ".join(arguments), code, err.strip() or out.strip(), [name for name in units if self._is_down(name)])
         return out
 
     def _run(self, *arguments: str) -> tuple[int, str, str]:
         """Return the status of systemctl, what it said, and what it complained of."""
         return self.module.run_command(["systemctl", "--no-ask-password", *arguments])
 
-    def _refuse(self, command: str, code: int, reason: str, journal: list[str]) -> None:
-        self.module.fail_json(msg=f"systemctl {command}: {reason}", rc=code, journal=journal)
+    def _refuse(self, command: str, code: int, reason: str, down: list[str]) -> None:
+        self.module.fail_json(msg="\n".join([f"systemctl {command}: {reason}", *map(self._last_words, down)]), rc=code)
 
-    def _journal(self, name: str) -> list[str]:
-        """Return the last lines of a unit that isn't well. It is called for a failure, so a failure of its own must not hide that one."""
+    def _is_down(self, name: str) -> bool:
+        """Tell whether a unit isn't active. It is called for a failure, so a failure of its own must not hide that one."""
         code, out, _ = self._run("show", "--property=ActiveState", name)
-        if code == 0 and out.strip() == "ActiveState=active":
-            return []
-        command = ["journalctl", "--no-pager", "-n", JOURNAL_LINES, "-o", "short-iso", "-u", name]
-        return self.module.run_command(command)[1].splitlines()
+        return code != 0 or out.strip() != "ActiveState=active"
+
+    def _last_words(self, name: str) -> str:
+        """Return the last lines of a unit's journal without its secrets, and what they mean where that is known."""
+        command = ["journalctl", "--no-pager", "-n", JOURNAL_LINES, "-o", "cat", "-u", name]
+        said = masked(self.module.run_command(command)[1].strip(), self._secrets(name))
+        lines = [f"The last lines of its journal (journalctl -u {name}):", *said.splitlines()] if said else []
+        meant = [one["say"] for one in self.module.params["advice"] if re.search(one["pattern"], said)]
+        return "\n".join([*lines, *meant])
+
+    def _secrets(self, name: str) -> list[str]:
+        """Return what is in those files of a unit that others can't read. In the others are paths, which are worth reading in a traceback."""
+        paths = [path for path in SECRET_FILES.findall(self._run("cat", name)[1]) if Path(path).is_file()]
+        return secrets([path for path in paths if not Path(path).stat().st_mode & 0o077], NO_SECRETS)
 
     def _show(self, name: str) -> dict[str, str]:
         code, out, err = self._run("show", f"--property={PROPERTIES}", name)
@@ -184,10 +231,45 @@ class ManagedUnits:
                     if time.monotonic() - since > self.module.params["ready_timeout"]:
                         self._fail(name, f"{name} is not ready after {self.module.params['ready_timeout']} s")
             if waiting:
-                time.sleep(0.1)
+                time.sleep(PAUSE)
+
+    def _members(self) -> list[str]:
+        """Return what the target wants."""
+        target = self.module.params["target"]
+        return sorted(self._show(target)["Wants"].split()) if target else []
+
+    def _settle(self, names: list[str]) -> None:
+        """Wait until services have run for long enough; one that ends meanwhile by a fault fails the task.
+
+        A service that is started anew again and again is active in between, so one look says nothing.
+        """
+        patience = self.module.params["settle"]
+        # A start by systemd takes a moment, and a program may end before it has run for long enough.
+        deadline = time.monotonic() + 3 * patience
+        waiting = [name for name in names if name.endswith(".service")]
+        while waiting and time.monotonic() < deadline:
+            waiting = [name for name in waiting if self._is_unsettled(name, patience)]
+            time.sleep(PAUSE if waiting else 0)
+
+    def _is_unsettled(self, name: str, patience: int) -> bool:
+        """Tell whether to look at a service once more."""
+        state = self._show(name)
+        if state["Type"] == "oneshot" or state["ActiveState"] == "inactive":
+            return False
+        has_ended = state["ActiveState"] == "failed" or state["SubState"].startswith("auto-restart")
+        if has_ended and state["Result"] != "success":
+            ends = f"{state['Result']}, exit status {state['ExecMainStatus']}"
+            count = int(state["NRestarts"] or 0)
+            self._fail(name, f"{name} ends again and again: {ends}, started anew {count} times" if count else f"{name} ended: {ends}")
+        if has_ended:
+            return False
+        if state["Type"] not in SILENT and not int(state["NRestarts"] or 0):
+            return False
+        return time.monotonic() - int(state[BEGUN] or 0) / 1e6 < patience
 
     def _fail(self, name: str, message: str) -> None:
-        self.module.fail_json(msg=message, journal=self._journal(name))
+        said = self._last_words(name)
+        self.module.fail_json(msg=f"{message}. {said}" if said else message)
 
     def _retire(self) -> None:
         """Find the units that match a pattern of purge and that nobody wants any more."""
@@ -248,7 +330,7 @@ def main() -> None:
             "units": {
                 "type": "list",
                 "elements": "dict",
-                "required": True,
+                "default": [],
                 "options": {
                     "name": {"type": "str", "required": True},
                     "enabled": {"type": "bool"},
@@ -259,6 +341,14 @@ def main() -> None:
             },
             "purge": {"type": "list", "elements": "str", "default": []},
             "ready_timeout": {"type": "int", "default": 120},
+            "settle": {"type": "int", "default": 0},
+            "target": {"type": "str", "default": ""},
+            "advice": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {"pattern": {"type": "str", "required": True}, "say": {"type": "str", "required": True}},
+            },
         },
         supports_check_mode=True,
     )

@@ -65,6 +65,35 @@ def test_flower_logs_in_to_the_cache_where_the_inventory_asks_for_it(role: Roles
     assert "cache_url" not in without.evaluate("stack_flower_unit.credentials")
 
 
+MAIL = {"stack_mail_host": "192.0.2.25"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "starttls", "tls"),
+    [
+        (MAIL, False, False),
+        (MAIL | {"stack_mail_port": 2525}, False, False),
+        (MAIL | {"stack_mail_port": 587}, True, False),
+        (MAIL | {"stack_mail_port": "465"}, False, True),
+        (MAIL | {"stack_mail_encryption": "starttls"}, True, False),
+        (MAIL | {"stack_mail_port": 587, "stack_mail_encryption": "none"}, False, False),
+        # What an inventory has said before there was a variable goes on, and Django takes one of them alone.
+        (MAIL | {"stack_django_settings_extra": {"EMAIL_USE_TLS": True}}, True, False),
+        (MAIL | {"stack_mail_port": 587, "stack_django_settings_extra": {"EMAIL_USE_SSL": True}}, False, True),
+    ],
+)
+def test_how_the_mail_server_is_spoken_to_goes_with_the_mail_server(
+    role: Roles, variables: dict[str, Any], starttls: bool, tls: bool
+) -> None:
+    found = role("stack", **variables).evaluate("stack_django_settings")
+    assert (found["EMAIL_USE_TLS"], found["EMAIL_USE_SSL"]) == (starttls, tls)
+
+
+def test_without_a_mail_server_of_the_deployment_s_mail_is_the_project_s(role: Roles) -> None:
+    for variables in ({}, {"stack_mail_encryption": "tls"}):
+        assert [name for name in role("stack", **variables).evaluate("stack_django_settings") if "EMAIL" in name] == []
+
+
 @pytest.mark.parametrize("name", ["root", "celery-beat", "shop-build", "Shop"])
 def test_an_account_that_others_have_is_shared_with_nobody(role: Roles, name: str) -> None:
     apart = {"preflight_app": "shop", "preflight_accounts_apart": ["celery-beat", "celery-flower", "www-data"]}

@@ -143,3 +143,11 @@ def test_options_of_the_database_are_compared_one_by_one() -> None:
     rows = found({"DATABASES": {"default": own}}, database={"ENGINE": "django.db.backends.postgresql", "HOST": "x"})
     (row,) = rows.values()
     assert (row.setting, row.ours) == ("DATABASES[default][OPTIONS][service]", "(nothing)")
+
+
+def test_the_encryption_of_mail_is_told_with_its_variable_and_what_is_the_same_is_not() -> None:
+    mail = {"EMAIL_HOST": "192.0.2.25", "EMAIL_USE_TLS": False, "EMAIL_USE_SSL": False}
+    rows = found({"EMAIL_USE_TLS": True, "EMAIL_USE_SSL": False}, django=mail)
+    assert {name: (row.project, row.ours, row.variable) for name, row in rows.items()} == {
+        "EMAIL_USE_TLS": ("True", "False", "stack_mail_encryption")
+    }

@@ -40,6 +40,7 @@ _HTTPS = Reason("the front speaks HTTPS", DJANGO_EXTRA)
 _HOSTS = Reason("the front knows these names", "stack_web_hosts")
 _FOLDER = Reason("services can write there and nowhere else", "stack_state_dir")
 _MAIL = Reason("services reach this mail server", "stack_mail_host")
+_MAIL_ENCRYPTION = Reason("how this mail server is spoken to", "stack_mail_encryption")
 _SENDER = Reason("the inventory names a sender", "stack_mail_from")
 _DATABASE = "the deployment's database"
 
@@ -91,6 +92,8 @@ DJANGO: dict[str, Reason] = {
     "MEDIA_ROOT": _FOLDER,
     "EMAIL_HOST": _MAIL,
     "EMAIL_PORT": Reason(_MAIL.why, "stack_mail_port"),
+    "EMAIL_USE_TLS": _MAIL_ENCRYPTION,
+    "EMAIL_USE_SSL": _MAIL_ENCRYPTION,
     "DEFAULT_FROM_EMAIL": _SENDER,
     "SERVER_EMAIL": _SENDER,
     "SECRET_KEY": Reason("the vault's, which no file of the project holds", "stack_secret_key"),

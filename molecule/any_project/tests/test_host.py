@@ -1,9 +1,12 @@
 """What runs beside the web, workers and beat, what each may write, and what the deployment ran."""
 
 import time
+from pathlib import Path
 
 import pytest
 from orchard import property_of, query, seen_by, wait
+
+from testbench.demo import find_mail
 
 SCALE = "django-process@scale.service"
 ROT = "django-timer@rot"
@@ -62,6 +65,12 @@ def test_a_folder_is_written_to_by_the_services_that_say_so_alone(host, service,
 def test_each_step_of_the_deployment_ran_once_and_in_order(host):
     steps = ["before_migration", "after_migration", "after_static", "before_switch", "after_switch"]
     assert host.file(f"{STATE}/diary/diary.txt").content_string.split() == steps
+
+
+def test_mail_goes_out_by_a_server_that_speaks_no_tls_though_the_project_asks_for_it(host, variables):
+    recipient = f"{time.time_ns()}@example.com"
+    host.check_output(f"orchard-manage sendtestemail {recipient}")
+    wait(lambda: find_mail(Path(variables["testbench_mail_folder"]), recipient), "the mail")
 
 
 def test_secrets_are_readable_by_nobody_else(host):

@@ -52,6 +52,9 @@ CHANNEL_LAYERS = {
     "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [env("CACHE_REDIS")]}},
 }
 
+# As a provider's server wants it.
+EMAIL_USE_TLS = True
+
 MINION_BROKER_URL = env("MINION_BROKER")
 MINION_RESULT_BACKEND = "orchard.outcomes:Outcomes"
 MINION_TASK_SERIALIZER = "crate"

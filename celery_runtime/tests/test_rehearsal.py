@@ -87,6 +87,7 @@ class Shop:
     folder: Path
     deployment: dict[str, Any] = field(default_factory=lambda: dict(DEPLOYMENT))
     extra: dict[str, str] = field(default_factory=dict)
+    wrapper: list[str] = field(default_factory=list)
     traceback: str = ""
 
     def write(self, name: str, text: str) -> None:
@@ -104,7 +105,7 @@ class Shop:
             **self.extra,
         }
         return subprocess.run(
-            [sys.executable, "-m", *arguments],
+            [*self.wrapper, sys.executable, "-m", *arguments],
             env=environment,
             cwd=self.folder,
             capture_output=True,
@@ -203,6 +204,52 @@ def test_what_can_not_be_loaded_is_told_with_variable_file_and_line(
     assert [word for word in words if word not in said] == [], said
     if "E001" not in text and "attribute" not in str(words):
         assert "Traceback" in shop.traceback
+
+
+LOGGING = """
+LOGGING = {{
+    "version": 1,
+    "handlers": {{"diary": {{"class": "logging.FileHandler", "filename": Path(__file__).parent / "{}"}}}},
+    "root": {{"handlers": ["diary"]}},
+}}
+"""
+
+
+@pytest.fixture
+def closed(shop: Shop) -> Shop:
+    """Return a project with a folder beside its code in which it may not write, as in a release."""
+    (shop.folder / "shop/logs").mkdir()
+    (shop.folder / "shop/logs/old.log").touch(0o400)
+    (shop.folder / "shop/logs").chmod(0o500)
+    if os.geteuid() == 0:
+        shop.wrapper = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    return shop
+
+
+@pytest.mark.parametrize("path", ["logs/diary.log", "logs/old.log", "nowhere/diary.log"])
+def test_a_log_that_can_not_be_written_is_told_with_the_setting_and_the_way_out(closed: Shop, path: str) -> None:
+    closed.write("settings.py", SETTINGS + LOGGING.format(path))
+    said = closed.refused("--checks", WEB["wsgi"])
+    file = closed.folder / "shop" / path
+    words = ["stack_celery_app", "LOGGING", "'diary'", str(file), "StreamHandler", "stack_writable_folders", "STACK_FOLDER_"]
+    assert [word for word in words if word not in said] == [], said
+
+
+def test_where_the_project_writes_elsewhere_than_it_may_the_variable_is_told(closed: Shop) -> None:
+    closed.write("settings.py", SETTINGS + 'MADE = (Path(__file__).parent / "logs/spool").mkdir()\n')
+    said = closed.refused()
+    assert "stack_settings_module" in said
+    assert f"{closed.folder}/shop/logs/spool" in said
+    assert "stack_writable_folders" in said
+    assert "LOGGING" not in said
+
+
+def test_what_may_not_be_read_is_nothing_to_write(closed: Shop) -> None:
+    (closed.folder / "secret").touch(0o000)
+    closed.write("settings.py", SETTINGS + f'READ = open("{closed.folder}/secret").read()\n')
+    said = closed.refused()
+    assert "PermissionError" in said
+    assert "stack_writable_folders" not in said
 
 
 def test_an_error_that_celery_swallows_is_told(shop: Shop) -> None:

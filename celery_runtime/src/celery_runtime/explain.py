@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -20,6 +21,9 @@ HERE = Path(__file__).resolve().parent
 MISSING_VARIABLE = re.compile(r"^Set the (\w+) environment variable|^(\w+) not found\. Declare it as envvar")
 # A library of the system's; the second is psycopg's way to say so.
 MISSING_LIBRARY = re.compile(r"cannot open shared object file|no pq wrapper available")
+# How Python's logging says which handler of LOGGING it couldn't make.
+NO_HANDLER = re.compile(r"^Unable to configure handler ('.*')$")
+FOLDER = "a folder of stack_writable_folders, which the environment variable STACK_FOLDER_<NAME> names"
 # A project may end its process, too.
 FAILURES = (Exception, SystemExit)
 
@@ -92,7 +96,45 @@ def advice(error: BaseException) -> str:
     if isinstance(error, ImportError) and MISSING_LIBRARY.search(str(error)):
         return "Name the Debian package that has the library in django_project_packages"
     refused = programs.hint(error)
-    return refused[:1].upper() + refused[1:]
+    return refused[:1].upper() + refused[1:] or _not_written(error)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Go through an error and those that led to it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _not_written(error: BaseException) -> str:
+    """Return what to do about a file that can't be written, or a folder that can't be made; nothing for another error."""
+    chain = list(_chain(error))
+    handler = next((found[1] for one in chain if (found := NO_HANDLER.search(str(one)))), "")
+    path = next((str(one.filename) for one in chain if isinstance(one, OSError) and _is_closed(one, handler != "")), "")
+    if not path:
+        return ""
+    if handler:
+        return (
+            f"The handler {handler} of LOGGING can't write to {path}. Let it be a logging.StreamHandler: what goes to stderr, the journal "
+            f"keeps. Or let it write to {FOLDER}"
+        )
+    return f"Services may not write to {path}: let the project write to {FOLDER}"
+
+
+def _is_closed(error: OSError, is_log: bool) -> bool:
+    """Tell whether an error comes of a place that may not be written to. What may not be read is another matter."""
+    if not isinstance(error.filename, (str, os.PathLike)):
+        return False
+    path = Path(error.filename)
+    if error.errno == errno.EROFS or (is_log and error.errno in (errno.EACCES, errno.EPERM, errno.ENOENT)):
+        return True
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        return False
+    if os.path.lexists(path):
+        return os.access(path, os.R_OK) and not os.access(path, os.W_OK)
+    return path.parent.is_dir() and not os.access(path.parent, os.W_OK)
 
 
 def _asked_environment(error: BaseException) -> bool:

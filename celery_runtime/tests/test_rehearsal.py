@@ -252,6 +252,36 @@ def test_what_may_not_be_read_is_nothing_to_write(closed: Shop) -> None:
     assert "stack_writable_folders" not in said
 
 
+# What of the project's choices needs an app of Django's, and how that may stand in the settings.
+NEEDS = {
+    "results": ("django_celery_results", "CeleryResultConfig", {"result_backend": "django-db"}),
+    "beat": ("django_celery_beat", "BeatConfig", {"beat_scheduler": "django_celery_beat.schedulers:DatabaseScheduler"}),
+}
+
+
+@pytest.mark.parametrize("part", NEEDS)
+def test_what_needs_an_app_that_django_does_not_know_is_refused_with_app_and_variable(shop: Shop, part: str) -> None:
+    app, named, chosen = NEEDS[part]
+    shop.deployment |= {"runtime": {"parts": [part]}, "installed_apps": ["celery_runtime"], "celery": chosen}
+    said = shop.refused("--beat")
+    words = (next(iter(chosen)), f"the app {app}", "INSTALLED_APPS", "django_project_installed_apps")
+    assert [word for word in words if word not in said] == [], said
+    for apps, settings in ((["celery_runtime", app], ""), (["celery_runtime"], f'INSTALLED_APPS += ["{app}.apps.{named}"]\n')):
+        shop.deployment["installed_apps"] = apps
+        shop.write("settings.py", SETTINGS + settings)
+        assert shop.probe("--beat")["app"] == "shop"
+
+
+@pytest.mark.parametrize("part", NEEDS)
+def test_a_part_runs_without_the_app_where_nothing_of_the_project_needs_it(shop: Shop, part: str) -> None:
+    chosen = {"result_backend": "disabled", "beat_scheduler": "celery.beat:PersistentScheduler"}
+    shop.deployment |= {"runtime": {"parts": [part]}, "installed_apps": ["celery_runtime"], "celery": chosen}
+    assert shop.probe("--beat")["app"] == "shop"
+    shop.write("start.py", "import django\ndjango.setup()\nfrom celery_runtime import chords\nchords.install()\n")
+    done = shop.python("shop.start")
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_error_that_celery_swallows_is_told(shop: Shop) -> None:
     shop.deployment["celery_app"] = "shop"
     shop.write("celery.py", f"import nowhere\n{CELERY}")

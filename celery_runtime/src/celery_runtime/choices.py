@@ -14,6 +14,7 @@ from kombu.serialization import registry
 
 from .beat import named, scheduler_class
 from .configuration import Configuration, ConfigurationError
+from .explain import explained
 from .overlay import operational
 
 HARD, SOFT = "task_time_limit", "task_soft_time_limit"
@@ -70,7 +71,7 @@ def _backend(app: Celery) -> list[str]:
         backends.by_url(chosen, app.loader)
     except Exception as error:
         # Whatever its module raises.
-        return [f"result_backend is {_named(chosen)}, and can't be loaded: {type(error).__name__}: {error}"]
+        return [explained(error, f"result_backend is {_named(chosen)}, and can't be loaded")]
     return []
 
 

@@ -22,7 +22,6 @@ from celery.result import GroupResult
 from celery.utils.log import get_logger
 from celery.worker.request import Request
 from django.db import OperationalError, router, transaction
-from django_celery_results.models import ChordCounter
 
 from .broker_errors import broker_error_passes
 from .versions import holds
@@ -47,6 +46,9 @@ def count_part(backend: Any, request: Any) -> None:
         django.db.Error: the database is away.
         NotSent: the broker is.
     """
+    # Its app need not be there where results are kept elsewhere.
+    from django_celery_results.models import ChordCounter
+
     if not request.id or not request.group:
         return
     with transaction.atomic(using=router.db_for_write(ChordCounter)):

@@ -25,6 +25,8 @@ from .internals import INTERNALS, Group, Override, Process, Use
 from .versions import holds
 
 OPTIONAL = frozenset({"django_celery_beat", "django_celery_results", "flower"})
+# Those of them whose models can't be imported unless Django knows the app. What needs it in spite of that can't be loaded, and says so.
+APPS = frozenset({"django_celery_beat", "django_celery_results"})
 _STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
@@ -54,11 +56,19 @@ def applicable(group: Group) -> list[Override | Use]:
     return [name for name in group.names if _is_there(name.name) and (not name.only or holds(name.only))]
 
 
-@cache
 def _is_there(name: str) -> bool:
-    """Tell whether somebody can use a name: a package that only some projects have need not be installed."""
+    """Tell whether somebody can use a name: a package that only some projects have need not be installed, nor be an app of Django's."""
     package = name.partition(":")[0].partition(".")[0]
-    return package not in OPTIONAL or find_spec(package) is not None
+    # Where nobody has loaded Django, nobody has apps of it.
+    apps = getattr(sys.modules.get("django.apps"), "apps", None)
+    if package in APPS and apps is not None and apps.ready and not apps.is_installed(package):
+        return False
+    return package not in OPTIONAL or _is_installed(package)
+
+
+@cache
+def _is_installed(package: str) -> bool:
+    return find_spec(package) is not None
 
 
 def require(parts: Collection[str], process: Process) -> None:

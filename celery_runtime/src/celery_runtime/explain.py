@@ -23,6 +23,8 @@ MISSING_VARIABLE = re.compile(r"^Set the (\w+) environment variable|^(\w+) not f
 MISSING_LIBRARY = re.compile(r"cannot open shared object file|no pq wrapper available")
 # How Python's logging says which handler of LOGGING it couldn't make.
 NO_HANDLER = re.compile(r"^Unable to configure handler ('.*')$")
+# How Django says that it doesn't know the app of a model.
+NO_APP = re.compile(r"^Model class ([\w.]+)\.models\.\w+ doesn't declare an explicit app_label")
 FOLDER = "a folder of stack_writable_folders, which the environment variable STACK_FOLDER_<NAME> names"
 # A project may end its process, too.
 FAILURES = (Exception, SystemExit)
@@ -93,6 +95,8 @@ def advice(error: BaseException) -> str:
             f"Name the package that brings {error.name.partition('.')[0]} in a file of django_project_requirements; "
             "a module of the project's own must lie in a folder of stack_python_path"
         )
+    if unknown := NO_APP.search(str(error)):
+        return f"Django must know the app {unknown[1]}: name it in INSTALLED_APPS of the project, or in django_project_installed_apps"
     if isinstance(error, ImportError) and MISSING_LIBRARY.search(str(error)):
         return "Name the Debian package that has the library in django_project_packages"
     refused = programs.hint(error)

@@ -19,7 +19,7 @@ UNITS = {
     "process": SCALE,
 }
 # Who may write to a folder.
-WRITERS = {"attic": ["worker"], "diary": ["process"], "media": ["web", "worker"]}
+WRITERS = {"attic": ["worker"], "diary": ["process"], "media": ["web", "worker"], "logs": list(UNITS)}
 
 
 def test_what_comes_onto_the_scale_is_read_by_the_process_and_done_by_a_worker(host, site):
@@ -65,6 +65,23 @@ def test_a_folder_is_written_to_by_the_services_that_say_so_alone(host, service,
 def test_each_step_of_the_deployment_ran_once_and_in_order(host):
     steps = ["before_migration", "after_migration", "after_static", "before_switch", "after_switch"]
     assert host.file(f"{STATE}/diary/diary.txt").content_string.split() == steps
+
+
+def test_each_service_has_a_log_of_its_own_in_a_folder_of_the_project_s(host):
+    logs = set(host.check_output(f"ls {STATE}/logs").split())
+    assert {"django-web.log", "celery_post.log", "celery-beat.log", "celery-flower.log", "django_scale.log"} <= logs
+
+
+def test_flower_reads_the_cache_and_can_not_write_to_it(host):
+    # What it loads asks the cache. Without the right it would be started anew every few seconds.
+    pid = property_of(host, "celery-flower.service", "MainPID")
+    time.sleep(15)
+    assert property_of(host, "celery-flower.service", "MainPID") == pid != "0"
+    url = host.check_output("cat /etc/orchard/credentials/cache_url_flower")
+    password = url.partition("://flower:")[2].partition("@")[0]
+    cli = f"REDISCLI_AUTH={password} redis-cli --user flower -s /run/redis-cache/redis-server.sock"
+    assert host.run(f"{cli} get season").stdout.strip() == ""
+    assert "NOPERM" in host.run(f"{cli} set season winter 2>&1").stdout
 
 
 def test_mail_goes_out_by_a_server_that_speaks_no_tls_though_the_project_asks_for_it(host, variables):

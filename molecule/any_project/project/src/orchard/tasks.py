@@ -11,6 +11,9 @@ from .arithmetic import factors
 from .jobs import minions
 from .models import Event, Relic
 
+# Asked for while the tasks are loaded, by whoever loads them: workers, beat, the web, and Flower.
+SEASON = cache.get("season", "autumn")
+
 
 @minions.task(bind=True, name="orchard.pick")
 def pick(self: Task, fruit: str) -> dict[str, Any]:
@@ -35,4 +38,4 @@ def post(self: Task, label: str) -> dict[str, Any]:
 @minions.task(name="orchard.take_stock")
 def take_stock() -> None:
     """Note that stock was taken."""
-    Event.objects.create(kind="stock")
+    Event.objects.create(kind="stock", detail=SEASON)

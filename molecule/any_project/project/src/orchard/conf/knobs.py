@@ -52,6 +52,19 @@ CHANNEL_LAYERS = {
     "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [env("CACHE_REDIS")]}},
 }
 
+# Into a file; each account has one of its own.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {
+        "book": {
+            "class": "logging.handlers.WatchedFileHandler",
+            "filename": f"{env('STACK_FOLDER_LOGS', default=str(ROOT))}/{env('USER', default='orchard')}.log",
+        },
+    },
+    "loggers": {"orchard": {"handlers": ["book"], "level": "INFO"}},
+}
+
 # As a provider's server wants it.
 EMAIL_USE_TLS = True
 

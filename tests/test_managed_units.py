@@ -75,11 +75,17 @@ class Systemd:
         """Set what the journal says of each unit."""
         (self.folder / "journal").write_text(text + "\n")
 
-    def apply(self, *units: dict[str, Any], check: bool = False, **options: Any) -> tuple[dict[str, Any], list[str]]:
+    def apply(
+        self, *units: dict[str, Any], check: bool = False, diff: bool = False, **options: Any
+    ) -> tuple[dict[str, Any], list[str]]:
         """Run the module; return its result and what it asked systemctl to do."""
         (self.folder / "log").write_text("")
         result = self.run_module(
-            "managed_units", {"units": list(units), "ready_timeout": 1} | options, check=check, path=self.folder
+            "managed_units",
+            {"units": list(units), "ready_timeout": 1} | options,
+            check=check,
+            diff=diff,
+            path=self.folder,
         )
         return result, (self.folder / "log").read_text().splitlines()
 
@@ -218,7 +224,10 @@ EnvironmentFile={tmp_path}/environment.secret
 
 
 def test_what_the_last_words_mean_is_said_where_it_is_known(systemd: Systemd) -> None:
-    advice = [{"pattern": r"NOAUTH|Authentication req\w+", "say": "set this"}, {"pattern": "no space", "say": "make room"}]
+    advice = [
+        {"pattern": r"NOAUTH|Authentication req\w+", "say": "set this"},
+        {"pattern": "no space", "say": "make room"},
+    ]
     systemd.has(a={"ActiveState": "inactive", "then": "failed", "Result": "exit-code"})
     systemd.says("redis: Authentication required.")
     message = systemd.apply({"name": "a.service", "state": "started"}, advice=advice)[0]["msg"]
@@ -226,7 +235,13 @@ def test_what_the_last_words_mean_is_said_where_it_is_known(systemd: Systemd) ->
     assert "make room" not in message
 
 
-AGAIN = {"ActiveState": "activating", "SubState": "auto-restart", "Result": "exit-code", "NRestarts": 3, "ExecMainStatus": 2}
+AGAIN = {
+    "ActiveState": "activating",
+    "SubState": "auto-restart",
+    "Result": "exit-code",
+    "NRestarts": 3,
+    "ExecMainStatus": 2,
+}
 MEMBER = {"name": "a.service"}
 
 
@@ -258,7 +273,9 @@ def test_a_unit_that_ends_again_and_again_fails_though_systemd_found_it_active(s
         ({"Type": "notify", "NRestarts": 1}, True),
     ],
 )
-def test_a_unit_is_waited_for_while_nothing_is_known_of_it(systemd: Systemd, state: dict[str, Any], waits: bool) -> None:
+def test_a_unit_is_waited_for_while_nothing_is_known_of_it(
+    systemd: Systemd, state: dict[str, Any], waits: bool
+) -> None:
     systemd.has(a=just_now() | state)
     before = time.monotonic()
     result, _ = systemd.apply(MEMBER, settle=5)
@@ -266,7 +283,9 @@ def test_a_unit_is_waited_for_while_nothing_is_known_of_it(systemd: Systemd, sta
     assert (time.monotonic() - before > 4) is waits
 
 
-@pytest.mark.parametrize("state", [{"ActiveState": "inactive"}, AGAIN | {"Result": "success"}, AGAIN | {"Type": "oneshot"}])
+@pytest.mark.parametrize(
+    "state", [{"ActiveState": "inactive"}, AGAIN | {"Result": "success"}, AGAIN | {"Type": "oneshot"}]
+)
 def test_what_has_ended_as_it_should_is_no_fault(systemd: Systemd, state: dict[str, Any]) -> None:
     systemd.has(a={"Type": "exec"} | state)
     assert "failed" not in systemd.apply(MEMBER, settle=1)[0]
@@ -279,3 +298,22 @@ def test_those_of_a_target_are_looked_at_and_left_alone(systemd: Systemd) -> Non
     result, asked = systemd.apply(settle=1, target="shop.target")
     assert "b.service ends again and again" in result["msg"]
     assert asked == []
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_diff_names_what_becomes_of_each_unit(systemd: Systemd, check: bool) -> None:
+    systemd.has(new={"ActiveState": "inactive"}, old={}, same={})
+    units = [
+        {"name": "new.service", "state": "started"},
+        {"name": "old.service", "enabled": False, "state": "stopped"},
+        {"name": "same.service", "state": "started"},
+    ]
+    quiet, _ = systemd.apply(*units, check=True)
+    assert "diff" not in quiet
+    result, _ = systemd.apply(*units, check=check, diff=True)
+    assert result["diff"] == {"prepared": "disabled: old.service\nstopped: old.service\nstarted: new.service\n"}
+
+
+def test_a_diff_of_nothing_is_empty(systemd: Systemd) -> None:
+    systemd.has(same={})
+    assert systemd.apply({"name": "same.service", "state": "started"}, diff=True)[0]["diff"] == {"prepared": ""}

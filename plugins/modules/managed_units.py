@@ -150,7 +150,14 @@ class ManagedUnits:
             self._wait([unit["name"] for unit in units if unit["state"] == "started"])
             if self.module.params["settle"]:
                 self._settle([unit["name"] for unit in units] + self._members())
-        self.module.exit_json(changed=any(self.done.values()), **self.done)
+        self.module.exit_json(changed=any(self.done.values()), **self.done, **self._diff())
+
+    def _diff(self) -> dict[str, Any]:
+        """Return what became of which units, for a run that shows changes: a dry run says no more of a unit than this."""
+        if not self.module._diff:
+            return {}
+        kinds = [*(kind for kind, _ in VERBS), "removed"]
+        return {"diff": {"prepared": "".join(f"{kind}: {name}\n" for kind in kinds for name in self.done[kind])}}
 
     def _is_outdated(self, unit: dict[str, Any]) -> bool:
         """Tell whether systemd has yet to read what is on disk."""
@@ -164,7 +171,9 @@ class ManagedUnits:
         code, out, err = self._run(*arguments)
         if code != 0:
             units = [word for word in arguments[1:] if not word.startswith("-")]
-            self._refuse(" ".join(arguments), code, err.strip() or out.strip(), [name for name in units if self._is_down(name)])
+            self._refuse(
+                " ".join(arguments), code, err.strip() or out.strip(), [name for name in units if self._is_down(name)]
+            )
         return out
 
     def _run(self, *arguments: str) -> tuple[int, str, str]:
@@ -260,7 +269,12 @@ class ManagedUnits:
         if has_ended and state["Result"] != "success":
             ends = f"{state['Result']}, exit status {state['ExecMainStatus']}"
             count = int(state["NRestarts"] or 0)
-            self._fail(name, f"{name} ends again and again: {ends}, started anew {count} times" if count else f"{name} ended: {ends}")
+            self._fail(
+                name,
+                f"{name} ends again and again: {ends}, started anew {count} times"
+                if count
+                else f"{name} ended: {ends}",
+            )
         if has_ended:
             return False
         if state["Type"] not in SILENT and not int(state["NRestarts"] or 0):

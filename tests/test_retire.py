@@ -38,7 +38,7 @@ def test_a_host_with_a_part_in_everything_is_not_even_asked() -> None:
 
 def test_a_host_that_left_a_group_loses_that_group_s_units() -> None:
     assert wired({"workers"})["retire_units"] == ["celery-worker@*.service"]
-    assert wired({"workers"})["retire_paths"] == []
+    assert wired({"workers"})["retire_paths"] == ["/run/celery-worker"]
     assert wired({"web"})["retire_units"] == ["django-web.socket", "django-web.service"]
     assert wired({"flower"})["retire_units"] == ["celery-flower.service"]
     assert "/etc/shop/flower.conf" in wired({"flower"})["retire_paths"]
@@ -96,6 +96,8 @@ def test_an_application_that_is_removed_takes_nothing_of_the_one_beside_it() -> 
         second["retire_units"]
     )
     assert {"/etc/blog", "/opt/blog", "/usr/local/libexec/blog-celery-worker-note"} <= set(second["retire_paths"])
+    # The folders of sockets and notes would be there until the host is booted again.
+    assert {"/run/blog-web", "/run/blog-celery-flower", "/run/blog-celery-worker"} <= set(second["retire_paths"])
 
 
 def test_data_of_a_removed_application_stays_and_is_warned_of() -> None:

@@ -109,6 +109,8 @@ SECRET_FILES = re.compile(r"^(?:LoadCredential=[^:]+:|EnvironmentFile=-?)(/.+)$"
 # Names of accounts are none, and are often the application's own.
 NO_SECRETS = ["*_user", "*_user_*"]
 UNIT_FOLDER = Path("/etc/systemd/system")
+# When the timers that make up for missed runs ran last.
+TIMER_FOLDER = Path("/var/lib/systemd/timers")
 JOURNAL_LINES = "40"
 # Seconds between two looks.
 PAUSE = 0.1
@@ -306,6 +308,8 @@ class ManagedUnits:
         for name in self.done["removed"]:
             (UNIT_FOLDER / name).unlink()
             shutil.rmtree(UNIT_FOLDER / f"{name}.d", ignore_errors=True)
+            # A timer of this name that comes later has missed nothing.
+            (TIMER_FOLDER / f"stamp-{name}").unlink(missing_ok=True)
         self._systemctl("daemon-reload")
 
     def _enablement(self, unit: dict[str, Any]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
+import socket
 import ssl
 import time
 from dataclasses import dataclass
@@ -31,10 +33,12 @@ class Front:
     Attributes:
         address: name or address, which its certificate must be for.
         authority: file on this machine with the certificate that it must come from.
+        place: where it is met when that is a name that leads nowhere.
     """
 
     address: str
     authority: Path
+    place: str = ""
 
     @cached_property
     def trust(self) -> ssl.SSLContext:
@@ -44,8 +48,12 @@ class Front:
         return ssl.create_default_context(cafile=self.authority)
 
     def connect(self, patience: float = PATIENCE) -> http.client.HTTPSConnection:
-        """Return a connection, which opens when it is first used."""
-        return http.client.HTTPSConnection(self.address, timeout=patience, context=self.trust)
+        """Return a connection. It opens when it is first used, and at once where a place is named."""
+        connection = http.client.HTTPSConnection(self.address, timeout=patience, context=self.trust)
+        if self.place:
+            to_place = socket.create_connection((self.place, connection.port), patience)
+            connection.sock = self.trust.wrap_socket(to_place, server_hostname=self.address)
+        return connection
 
     def request(self, method: str, path: str, body: Any = None, login: str = "") -> tuple[int, str, float]:
         """Send one request, a body as JSON; return status, body and the milliseconds it took."""
@@ -54,14 +62,12 @@ class Front:
             headers["Content-Type"] = "application/json"
         if login:
             headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
-        connection = self.connect()
         started = time.monotonic()
         try:
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
-            response = connection.getresponse()
-            text = response.read().decode(errors="replace")
+            with contextlib.closing(self.connect()) as connection:
+                connection.request(method, path, None if body is None else json.dumps(body), headers)
+                response = connection.getresponse()
+                text = response.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
             raise Problem(f"{method} https://{self.address}{path}: {error}") from error
-        finally:
-            connection.close()
         return response.status, text, (time.monotonic() - started) * 1000

@@ -14,7 +14,7 @@ from typing import Any
 from testbench.podman import ROOT
 
 # Longer than any playbook of a test takes; a run that hangs must not hang the tests.
-PATIENCE = 600
+PATIENCE = 1200
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,15 @@ def run(
     inventories: list[Path],
     variables: dict[str, Any] | None = None,
     limit: str = "",
+    *,
+    dry: bool = False,
 ) -> Run:
-    """Run playbooks of the project in one process, with variables on top of the inventories."""
+    """Run playbooks of the project in one process, with variables on top of the inventories; a dry run says what it would change."""
     command = [
         str(Path(sys.executable).parent / "ansible-playbook"),
         *[f"--inventory={path}" for path in inventories],
         *([f"--limit={limit}"] if limit else []),
+        *(["--check", "--diff"] if dry else []),
         *([f"--extra-vars={json.dumps(variables)}"] if variables else []),
         *playbooks,
     ]

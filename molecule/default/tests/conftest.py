@@ -20,7 +20,10 @@ JOURNALS = "celery-* django-web* nginx* redis-server* postgresql@*"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
-    config.addinivalue_line("markers", "after_all: runs behind all other tests, in whichever order those come")
+    config.addinivalue_line(
+        "markers",
+        "after_all(turn=1): runs behind all other tests, in whichever order those come, and behind earlier turns",
+    )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -39,7 +42,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what asks for the traces of all other tests behind them; those come in any order (pytest-randomly)."""
-    items.sort(key=lambda item: item.get_closest_marker("after_all") is not None)
+
+    def turn(item: pytest.Item) -> int:
+        marker = item.get_closest_marker("after_all")
+        return int(marker.kwargs.get("turn", 1)) if marker else 0
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,12 @@ def main_pid(host: Any, unit: str) -> int:
     return int(show(host, unit, "MainPID")["MainPID"])
 
 
+def memory_mib(host: Any, variables: dict[str, Any]) -> int:
+    """Return the memory of the host that is the application's (MiB)."""
+    total = int(host.check_output("awk '/^MemTotal/ { print $2 }' /proc/meminfo")) // 1024
+    return int(total * float(variables.get("stack_host_share", 1)))
+
+
 def active(host: Any, units: list[str] = UNITS) -> bool:
     """Tell whether all of these units are active."""
     # Its exit status is 0 as soon as one of several is active.

@@ -33,10 +33,9 @@ def test_the_running_server_has_its_settings(host, setting, value):
     assert stack.redis(host, f"config get {setting}").split() == [setting, value]
 
 
-def test_memory_is_limited_to_a_quarter_of_the_host(host):
-    total = int(host.check_output("awk '/^MemTotal/ { print $2 }' /proc/meminfo")) // 1024
+def test_memory_is_limited_to_a_quarter_of_what_is_the_application_s(host, variables):
     limit = int(stack.redis(host, "config get maxmemory").split()[1])
-    assert limit == int(total * 2**20 * 0.25)
+    assert limit == int(stack.memory_mib(host, variables) * 2**20 * 0.25)
 
 
 def test_an_account_of_another_application_does_not_get_as_far_as_the_socket(host):

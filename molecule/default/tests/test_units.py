@@ -58,7 +58,7 @@ def plan(host, variables):
     facts = {
         "cpus": int(host.check_output("nproc")),
         "cpu_quota": 0,
-        "memory_mib": int(host.check_output("awk '/^MemTotal/ { print $2 }' /proc/meminfo")) // 1024,
+        "memory_mib": stack.memory_mib(host, variables),
     }
     return celery_plan(values["pools"], facts, values["queues"], values)
 

@@ -140,7 +140,9 @@ def test_a_command_may_be_granted_besides(ask: Callable[..., str]) -> None:
     assert "NOPERM" in ask("info", user="more")
 
 
-@pytest.mark.parametrize("words", ["get k", "mget k l", "exists k", "ttl k", "select 1", "scan 0 count 10", "keys *", "ping"])
+@pytest.mark.parametrize(
+    "words", ["get k", "mget k l", "exists k", "ttl k", "select 1", "scan 0 count 10", "keys *", "ping"]
+)
 def test_who_asks_to_read_alone_reads(ask: Callable[..., str], words: str) -> None:
     assert "NOPERM" not in ask(*words.split(), user="flower")
     assert "NOPERM" not in ask(*words.split(), user="guest")

@@ -160,7 +160,8 @@ def test_a_short_filter_would_be_seen(text: str) -> None:
 
 def test_the_collections_name_is_the_one_of_galaxy_yml_everywhere() -> None:
     name = re.compile(rf"\b{GALAXY['namespace']}\.([a-z_]+)\.([a-z_]+)\b")
-    known = MODULES | LOOKUPS | set(filters()) | set(ROLES) | PLAYBOOKS
+    # By `plugins` modules import what they share; one that isn't there fails each of their tests.
+    known = MODULES | LOOKUPS | set(filters()) | set(ROLES) | PLAYBOOKS | {"plugins"}
     faults = []
     for path in tracked():
         if path.suffix in (".yml", ".j2", ".py", ".md", ".cfg", ".txt") and path.is_file() and not path.is_symlink():

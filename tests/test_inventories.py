@@ -73,7 +73,9 @@ def test_every_playbook_parses(name: str) -> None:
     assert [playbook for playbook in PLAYBOOKS if f"playbook: {playbook}" not in result.stdout] == []
 
 
-@pytest.mark.parametrize("scenario", sorted(path.parent.parent.name for path in ROOT.glob("molecule/*/inventory/hosts.yml")))
+@pytest.mark.parametrize(
+    "scenario", sorted(path.parent.parent.name for path in ROOT.glob("molecule/*/inventory/hosts.yml"))
+)
 def test_a_scenario_is_on_top_of_what_the_local_inventory_ships(scenario: str) -> None:
     # By a link, which some ways to copy a tree turn into a file with the target's name.
     result = run("ansible-inventory", "-i", f"molecule/{scenario}/inventory", "--list")

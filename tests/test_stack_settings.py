@@ -52,7 +52,9 @@ def test_a_shared_account_is_that_of_all_but_beat_and_flower(role: Roles) -> Non
 
 
 @pytest.mark.parametrize(("rights", "has"), [({}, False), ({"flower": []}, False), ({"flower": ["read"]}, True)])
-def test_flower_logs_in_to_the_cache_where_the_inventory_asks_for_it(role: Roles, rights: dict[str, Any], has: bool) -> None:
+def test_flower_logs_in_to_the_cache_where_the_inventory_asks_for_it(
+    role: Roles, rights: dict[str, Any], has: bool
+) -> None:
     given = {"stack_broker_seed": "s" * 40, "stack_cache": True, "stack_cache_rights": rights}
     stack = role("stack", **given)
     assert ("cache_url" in stack.evaluate("stack_flower_unit.credentials")) is has

@@ -231,7 +231,15 @@ def test_a_log_that_can_not_be_written_is_told_with_the_setting_and_the_way_out(
     closed.write("settings.py", SETTINGS + LOGGING.format(path))
     said = closed.refused("--checks", WEB["wsgi"])
     file = closed.folder / "shop" / path
-    words = ["stack_celery_app", "LOGGING", "'diary'", str(file), "StreamHandler", "stack_writable_folders", "STACK_FOLDER_"]
+    words = [
+        "stack_celery_app",
+        "LOGGING",
+        "'diary'",
+        str(file),
+        "StreamHandler",
+        "stack_writable_folders",
+        "STACK_FOLDER_",
+    ]
     assert [word for word in words if word not in said] == [], said
 
 
@@ -266,7 +274,10 @@ def test_what_needs_an_app_that_django_does_not_know_is_refused_with_app_and_var
     said = shop.refused("--beat")
     words = (next(iter(chosen)), f"the app {app}", "INSTALLED_APPS", "django_project_installed_apps")
     assert [word for word in words if word not in said] == [], said
-    for apps, settings in ((["celery_runtime", app], ""), (["celery_runtime"], f'INSTALLED_APPS += ["{app}.apps.{named}"]\n')):
+    for apps, settings in (
+        (["celery_runtime", app], ""),
+        (["celery_runtime"], f'INSTALLED_APPS += ["{app}.apps.{named}"]\n'),
+    ):
         shop.deployment["installed_apps"] = apps
         shop.write("settings.py", SETTINGS + settings)
         assert shop.probe("--beat")["app"] == "shop"

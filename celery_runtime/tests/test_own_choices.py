@@ -146,3 +146,34 @@ def test_the_probe_tells_of_dangers(jobs: Project) -> None:
     assert done.returncode == 0, done.stderr
     (danger,) = json.loads(done.stdout)["dangers"]
     assert "django_jobs.note has a time_limit of 90 s" in danger
+
+
+AWAY = {"EMAIL_HOST": "192.0.2.25", "EMAIL_USE_TLS": False, "EMAIL_USE_SSL": False}
+LOGIN = {"EMAIL_HOST_USER": "shop"}
+
+
+@pytest.mark.parametrize(
+    ("own", "deployed", "said", "refused"),
+    [
+        (LOGIN, AWAY, [], True),
+        (LOGIN, AWAY | {"EMAIL_HOST": "mail.example.com"}, [], True),
+        (LOGIN, AWAY | {"EMAIL_USE_TLS": True}, [], False),
+        (LOGIN, AWAY | {"EMAIL_USE_SSL": True}, [], False),
+        # Somebody has said it of this network.
+        (LOGIN, AWAY, ["EMAIL_USE_TLS"], False),
+        (LOGIN, AWAY | {"EMAIL_HOST": "127.0.0.1"}, [], False),
+        (LOGIN, AWAY | {"EMAIL_HOST": "::1"}, [], False),
+        (LOGIN, AWAY | {"EMAIL_HOST": "localhost"}, [], False),
+        ({"EMAIL_HOST_USER": ""}, AWAY, [], False),
+        # The server is the project's own, and how it is spoken to.
+        (LOGIN | {"EMAIL_HOST": "192.0.2.25"}, {}, [], False),
+    ],
+)
+def test_a_login_for_mail_does_not_cross_the_network_in_plain_text(
+    own: dict[str, Any], deployed: dict[str, Any], said: list[str], refused: bool
+) -> None:
+    configuration = Configuration("shop.settings", "shop", django=deployed, said=said)
+    found = choices.plain_login(own | deployed, configuration)
+    assert bool(found) is refused
+    if refused:
+        assert all(words in found[0] for words in ("EMAIL_HOST_USER", deployed["EMAIL_HOST"], "stack_mail_encryption"))

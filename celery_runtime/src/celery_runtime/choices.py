@@ -1,4 +1,4 @@
-"""What a project has chosen for itself, and whether it can hold: its result backend, its scheduler, its time limits and its serializers.
+"""What a project has chosen for itself, and whether it can hold: its result backend, scheduler, time limits, serializers, login for mail.
 
 For the probe, in a release that isn't current yet. Each line names the variable that decides.
 """
@@ -6,6 +6,7 @@ For the probe, in a release that isn't current yet. Each line names the variable
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from celery import Celery
@@ -35,6 +36,31 @@ def faults(app: Celery, configuration: Configuration) -> list[str]:
         *_serializers(app.conf, operational(configuration)),
         *_endless(app, app.conf.broker_transport_options.get("visibility_timeout")),
     ]
+
+
+def plain_login(used: Mapping[str, Any], configuration: Configuration) -> list[str]:
+    """Return a line if the project's login for mail would go to the deployment's mail server in plain text, over a network, unsaid.
+
+    Args:
+        used: the Django settings in force.
+        configuration: the deployment's.
+    """
+    server = str(configuration.django.get("EMAIL_HOST") or "")
+    encrypted = used.get("EMAIL_USE_TLS") or used.get("EMAIL_USE_SSL")
+    said = {"EMAIL_USE_TLS", "EMAIL_USE_SSL"} & set(configuration.said)
+    if not server or not used.get("EMAIL_HOST_USER") or encrypted or said or _on_host(server):
+        return []
+    return [
+        f"EMAIL_HOST_USER of the project, and its password, would go to {server} in plain text: set stack_mail_encryption to starttls or tls. "
+        "In a network that is encrypted by other means, say so: stack_django_settings_extra: {EMAIL_USE_TLS: false}"
+    ]
+
+
+def _on_host(server: str) -> bool:
+    try:
+        return ip_address(server).is_loopback
+    except ValueError:
+        return server == "localhost"
 
 
 def dangers(app: Celery, configuration: Configuration) -> list[str]:

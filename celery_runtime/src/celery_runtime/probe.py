@@ -250,6 +250,7 @@ def compared(configuration: Configuration, app: Celery, used: dict[str, Any]) ->
     )
     problems += unknown_names(app, configuration.celery.get("broker_transport_options", {}))
     problems += choices.faults(app, configuration)
+    problems += choices.plain_login(used, configuration)
     problems += [EAGER] if app.conf.task_always_eager else []
     if "transport" in configuration.runtime.parts:
         problems += old_broker(app)

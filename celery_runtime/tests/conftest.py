@@ -223,6 +223,12 @@ class Celery:
         process.send_signal(number)
         process.wait(120)
 
+    def end(self) -> None:
+        """Kill what still runs."""
+        for process in self.processes:
+            if process.poll() is None:
+                self.kill(process)
+
 
 @pytest.fixture
 def celery(server: Server, tmp_path: Path) -> Iterator[Celery]:
@@ -230,9 +236,7 @@ def celery(server: Server, tmp_path: Path) -> Iterator[Celery]:
     runtime = {"parts": ["watchdog", "transport"], "delivery_limit": 3, "lease_seconds": 6, "publish_timeout": 60}
     one = Celery(tmp_path, server.url, runtime)
     yield one
-    for process in one.processes:
-        if process.poll() is None:
-            one.kill(process)
+    one.end()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,18 @@ def _is_random(name: str) -> bool:
     return len(name) == 36 and not name.startswith(("id-", "6f6d2c1e"))
 
 
-def test_what_stock_celery_runs_runs_with_the_same_result(server: Server, tmp_path: Path) -> None:
+@pytest.fixture
+def both(server: Server, tmp_path: Path) -> Iterator[tuple[Celery, Celery]]:
+    """Return a deployment of stock Celery, and one with the runtime."""
     stock = deployment(server, tmp_path / "stock", 0, [])
     ours = deployment(server, tmp_path / "ours", 2, ["watchdog", "transport", "limits"])
+    yield stock, ours
+    stock.end()
+    ours.end()
+
+
+def test_what_stock_celery_runs_runs_with_the_same_result(server: Server, both: tuple[Celery, Celery]) -> None:
+    stock, ours = both
     workers = [celery.worker(options=INCLUDE) for celery in (stock, ours)]
     for celery in (stock, ours):
         code = [sys.executable, "-c", "import jobs_messages; jobs_messages.send_all()"]

@@ -31,6 +31,13 @@ def test_what_comes_onto_the_scale_is_read_by_the_process_and_done_by_a_worker(h
     assert property_of(host, SCALE, "NRestarts") == "0"
 
 
+@pytest.mark.parametrize("unit", UNITS.values())
+def test_each_service_runs_on_the_python_of_the_archive(host, unit):
+    program = host.check_output(f"readlink /proc/{property_of(host, unit, 'MainPID')}/exe")
+    assert program.startswith("/opt/orchard/python/")
+    assert host.check_output(f"stat -c %U {program}") == "root"
+
+
 def test_the_process_is_as_closed_as_the_others(host):
     pid = property_of(host, SCALE, "MainPID")
     assert host.check_output(f"ps -o user:32=,group:32= -p {pid}").split() == ["django_scale", "orchard"]

@@ -77,12 +77,21 @@ def script(host: Any, name: str, *arguments: str) -> Any:
 
 
 def inspect(host: Any, question: str) -> dict[str, Any]:
-    """Ask both workers with `celery inspect`, and return what each answers, by its node name."""
-    nodes = "high@$(uname -n),main@$(uname -n)"
+    """Ask both workers with `celery inspect` until both answer, and return what each says, by its node name.
+
+    A worker hears nothing for the moment in which it connects anew, after a restart of Redis for example.
+    """
+    nodes = ("high", "main")
+    destination = ",".join(f"{name}@$(uname -n)" for name in nodes)
     # It ends with the last answer; the timeout (s) bounds a hang.
-    out = host.check_output(f"sample-celery inspect {question} --json --timeout=60 --destination={nodes}")
-    found: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return found
+    command = f"sample-celery inspect {question} --json --timeout=20 --destination={destination}"
+
+    def answers() -> dict[str, Any]:
+        asked = host.run(command)
+        found: dict[str, Any] = json.loads(asked.stdout.splitlines()[-1]) if asked.rc == 0 else {}
+        return found if len(found) == len(nodes) else {}
+
+    return dict(wait_for(answers, "the answers of both workers"))
 
 
 def redis_command(command: str, server: str = "redis") -> str:

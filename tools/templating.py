@@ -86,8 +86,10 @@ class Loader(DataLoader):
     def sharing(self) -> Iterator[None]:
         """Share what files say, for as long as the caller only reads it."""
         self._sharing = True
-        yield
-        self._sharing = False
+        try:
+            yield
+        finally:
+            self._sharing = False
 
     def load_from_file(self, file_name: str, *arguments: Any, **options: Any) -> Any:
         """Return what the file says."""
